@@ -1,0 +1,119 @@
+// A mapped control segment (schemas/control_layout.h), and typed access to its sections.
+//
+// The handle keeps its own copy of the geometry and bounds every index by it; nothing that is read
+// from the segment decides where this process reads or writes. Accessors are const because the
+// handle does not change; the memory behind it is shared and does.
+
+#ifndef SLOTRING_CLIENT_LIB_SHM_CONTROL_SEGMENT_H_
+#define SLOTRING_CLIENT_LIB_SHM_CONTROL_SEGMENT_H_
+
+#include <atomic>
+#include <cassert>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "client_lib/shm/hint_ring.h"
+#include "client_lib/shm/memory.h"
+#include "schemas/control_layout.h"
+#include "slotring/result.h"
+
+namespace slotring::shm {
+
+using layout::Geometry;
+using AtomicWord = std::atomic<std::uint64_t>;
+using Ring = HintRing<AtomicWord>;
+using SlotIndex = std::uint32_t;  // seat * slots_per_worker + slot of the worker
+using SeatIndex = std::uint32_t;
+
+void store_name(layout::FixedName& into, std::string_view name);  // truncates
+// A copy, bounded whatever the memory says.
+std::string load_name(const layout::FixedName& from);
+
+class ControlSegment {
+ public:
+  // Makes, reserves and formats a segment; its magic is written last. REQUIRES: is_valid(geometry).
+  static Result<ControlSegment> create(std::string_view pool, const Geometry& geometry);
+
+  // Maps a segment that somebody else made. `geometry` comes from the supervisor's Welcome.
+  // Errors: BAD_SEGMENT (magic, size, seals, geometry), VERSION_MISMATCH, SYSTEM_LIMIT,
+  // OUT_OF_MEMORY.
+  static Result<ControlSegment> open(UniqueFd memory, const Geometry& geometry, Access access);
+
+  const Geometry& geometry() const { return geometry_; }
+  const UniqueFd& memory() const { return memory_; }
+
+  layout::ControlHeader& header() const { return *at<layout::ControlHeader>(0); }
+  layout::MethodRecord& method(std::uint32_t id) const {
+    assert(id >= 1 && id <= layout::kMaxMethods);
+    return at<layout::MethodRecord>(offsets_.methods)[id - 1];
+  }
+  layout::SeatRecord& seat(SeatIndex seat) const {
+    assert(seat < geometry_.max_workers);
+    return at<layout::SeatRecord>(offsets_.seats)[seat];
+  }
+  layout::Obituary& obituary(SeatIndex seat, std::uint32_t index) const {
+    assert(seat < geometry_.max_workers && index < layout::kObituariesPerSeat);
+    return at<layout::Obituary>(offsets_.obituaries)[seat * layout::kObituariesPerSeat + index];
+  }
+  AtomicWord& slot_word(SlotIndex slot) const {
+    assert(slot < geometry_.slots());
+    return words_[seat_of(slot) * offsets_.words_stride + slot % geometry_.slots_per_worker];
+  }
+  layout::ClientRecord& client(std::uint32_t index) const {
+    assert(index < geometry_.max_clients);
+    return at<layout::ClientRecord>(offsets_.clients)[index];
+  }
+  AtomicWord& waiter_word(std::uint32_t index) const {
+    assert(index < geometry_.max_waiters);
+    return at<AtomicWord>(offsets_.waiters)[index];
+  }
+  Ring waiting_line() const {
+    return ring_at(offsets_.waiting_line, offsets_.waiting_line_cells, geometry_.max_waiters);
+  }
+  // The ring of free slots whose worker had `depth` calls in flight; deeper ones share the last.
+  Ring free_ring(std::uint32_t depth) const {
+    const std::uint32_t index =
+        depth < offsets_.free_ring_count ? depth : offsets_.free_ring_count - 1;
+    return ring_at(offsets_.free_rings + index * offsets_.free_ring_bytes, offsets_.free_ring_cells,
+                   geometry_.slots());
+  }
+  std::uint32_t free_ring_count() const { return offsets_.free_ring_count; }
+
+  SeatIndex seat_of(SlotIndex slot) const { return slot / geometry_.slots_per_worker; }
+  SlotIndex first_slot(SeatIndex seat) const { return seat * geometry_.slots_per_worker; }
+
+  layout::SeatWord seat_word(SeatIndex seat_index) const {
+    // seq_cst: partner of the reaper's store of a new state before it scans the slot words.
+    return layout::SeatWord::unpack(seat(seat_index).word.load(std::memory_order_seq_cst));
+  }
+
+  // How many of the seat's slots are claimed, requested, running, replied or abandoned. Counted,
+  // never stored.
+  std::uint32_t busy_slots(SeatIndex seat) const;
+
+ private:
+  ControlSegment(UniqueFd memory, Mapping mapping, const Geometry& geometry);
+  void format(std::string_view pool);
+  Status check_header() const;
+
+  template <class T>
+  T* at(std::uint64_t offset) const {
+    return reinterpret_cast<T*>(mapping_.data() + offset);
+  }
+  Ring ring_at(std::uint64_t offset, std::uint32_t cells, std::uint32_t values) const {
+    auto* ring = at<layout::RingHeader>(offset);
+    return Ring(&ring->head, &ring->tail, at<AtomicWord>(offset + sizeof(layout::RingHeader)),
+                cells, values);
+  }
+
+  UniqueFd memory_;
+  Mapping mapping_;
+  Geometry geometry_;
+  layout::ControlOffsets offsets_;
+  AtomicWord* words_;
+};
+
+}  // namespace slotring::shm
+
+#endif  // SLOTRING_CLIENT_LIB_SHM_CONTROL_SEGMENT_H_

@@ -1,0 +1,46 @@
+// The request-data or the reply-data memory of a pool: one area a slot (schemas/area_layout.h).
+//
+// The supervisor creates both, reserves the warm part of every area, and maps neither. A client
+// maps request data read-write and reply data read-only, a worker the reverse.
+
+#ifndef SLOTRING_CLIENT_LIB_SHM_DATA_MEMORY_H_
+#define SLOTRING_CLIENT_LIB_SHM_DATA_MEMORY_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "client_lib/shm/control_segment.h"
+#include "client_lib/shm/memory.h"
+#include "slotring/result.h"
+
+namespace slotring::shm {
+
+// A new memory for `geometry`, its warm parts reserved. Errors: OUT_OF_MEMORY, SYSTEM_LIMIT.
+Result<UniqueFd> create_data_memory(const char* name, const Geometry& geometry);
+
+class DataMemory {
+ public:
+  static Result<DataMemory> open(UniqueFd memory, const Geometry& geometry, Access access);
+
+  std::byte* area(SlotIndex slot) const { return mapping_.data() + offset(slot); }
+  std::uint64_t offset(SlotIndex slot) const { return slot * area_bytes_; }
+  std::uint64_t area_bytes() const { return area_bytes_; }
+  std::uint64_t warm_bytes() const { return warm_bytes_; }
+  const UniqueFd& memory() const { return memory_; }
+
+ private:
+  DataMemory(UniqueFd memory, Mapping mapping, const Geometry& geometry)
+      : memory_(std::move(memory)),
+        mapping_(std::move(mapping)),
+        area_bytes_(geometry.area_bytes),
+        warm_bytes_(geometry.warm_bytes) {}
+
+  UniqueFd memory_;
+  Mapping mapping_;
+  std::uint64_t area_bytes_;
+  std::uint64_t warm_bytes_;
+};
+
+}  // namespace slotring::shm
+
+#endif  // SLOTRING_CLIENT_LIB_SHM_DATA_MEMORY_H_

@@ -1,0 +1,128 @@
+#include "client_lib/shm/memory.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <string>
+#include <system_error>
+
+#include <boost/interprocess/detail/os_file_functions.hpp>
+#include <boost/interprocess/mapped_region.hpp>
+
+namespace slotring::shm {
+
+namespace bip = boost::interprocess;
+
+namespace {
+
+constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW;
+
+// Models Boost.Interprocess' memory-mappable concept over a descriptor that somebody else owns.
+class MappableMemory {
+ public:
+  MappableMemory(int fd, bip::mode_t mode) : fd_(fd), mode_(mode) {}
+  bip::mapping_handle_t get_mapping_handle() const {
+    return bip::ipcdetail::mapping_handle_from_file_handle(fd_);
+  }
+  bip::mode_t get_mode() const { return mode_; }
+
+ private:
+  int fd_;
+  bip::mode_t mode_;
+};
+
+}  // namespace
+
+Error system_error(const char* what, int error_number) {
+  ErrorCode code = ErrorCode::kInternal;
+  if (error_number == ENOMEM || error_number == ENOSPC || error_number == EDQUOT) {
+    code = ErrorCode::kOutOfMemory;
+  } else if (error_number == EMFILE || error_number == ENFILE || error_number == EAGAIN) {
+    code = ErrorCode::kSystemLimit;
+  }
+  return Error{code, std::string(what) + ": " + std::generic_category().message(error_number)};
+}
+
+Result<UniqueFd> create_memory(const char* name, std::uint64_t bytes) {
+  UniqueFd memory(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!memory.valid()) return system_error("memfd_create", errno);
+  // Only this user may reopen it: a read-only descriptor stays one for everybody else.
+  if (::fchmod(memory.get(), 0600) != 0) return system_error("fchmod of a memfd", errno);
+  if (::ftruncate(memory.get(), static_cast<off_t>(bytes)) != 0) {
+    return system_error("ftruncate of a memfd", errno);
+  }
+  if (::fcntl(memory.get(), F_ADD_SEALS, kSeals | F_SEAL_SEAL) != 0) {
+    return system_error("sealing a memfd", errno);
+  }
+  return memory;
+}
+
+Result<UniqueFd> reopen_read_only(const UniqueFd& memory) {
+  const std::string path = "/proc/self/fd/" + std::to_string(memory.get());
+  UniqueFd reopened(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!reopened.valid()) return system_error("reopening a memfd read-only", errno);
+  return reopened;
+}
+
+Status check_memory(const UniqueFd& memory, std::uint64_t bytes) {
+  struct stat info;
+  if (::fstat(memory.get(), &info) != 0) return system_error("fstat of a memfd", errno);
+  const int seals = ::fcntl(memory.get(), F_GET_SEALS);
+  if (seals < 0 || (seals & kSeals) != kSeals) {
+    return Error{ErrorCode::kBadSegment, "memory is not sealed against shrinking and growing"};
+  }
+  if (static_cast<std::uint64_t>(info.st_size) != bytes) {
+    return Error{ErrorCode::kBadSegment, "memory has " + std::to_string(info.st_size) +
+                                             " bytes where the pool's geometry asks for " +
+                                             std::to_string(bytes)};
+  }
+  return Done{};
+}
+
+Status reserve(const UniqueFd& memory, std::uint64_t offset, std::uint64_t bytes) {
+  int result;
+  do {
+    result = ::fallocate(memory.get(), 0, static_cast<off_t>(offset), static_cast<off_t>(bytes));
+  } while (result != 0 && errno == EINTR);
+  if (result != 0) return system_error("reserving shared memory", errno);
+  return Done{};
+}
+
+Status give_back(const UniqueFd& memory, std::uint64_t offset, std::uint64_t bytes) {
+  if (::fallocate(memory.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                  static_cast<off_t>(offset), static_cast<off_t>(bytes)) != 0) {
+    return system_error("giving back shared memory", errno);
+  }
+  return Done{};
+}
+
+struct Mapping::Region {
+  bip::mapped_region region;
+};
+
+Mapping::Mapping() = default;
+Mapping::~Mapping() = default;
+Mapping::Mapping(Mapping&&) noexcept = default;
+Mapping& Mapping::operator=(Mapping&&) noexcept = default;
+
+Result<Mapping> Mapping::map(const UniqueFd& memory, Access access, std::uint64_t offset,
+                             std::uint64_t bytes) {
+  const bip::mode_t mode = access == Access::kReadOnly ? bip::read_only : bip::read_write;
+  Mapping mapping;
+  try {
+    mapping.region_ = std::make_unique<Region>(Region{
+        bip::mapped_region(MappableMemory(memory.get(), mode), mode,
+                           static_cast<bip::offset_t>(offset), static_cast<std::size_t>(bytes))});
+  } catch (const bip::interprocess_exception& failure) {
+    return system_error("mapping shared memory", failure.get_native_error());
+  } catch (const std::bad_alloc&) {
+    return system_error("mapping shared memory", ENOMEM);
+  }
+  mapping.data_ = static_cast<std::byte*>(mapping.region_->region.get_address());
+  mapping.bytes_ = bytes;
+  return mapping;
+}
+
+}  // namespace slotring::shm

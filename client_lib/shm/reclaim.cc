@@ -1,0 +1,150 @@
+#include "client_lib/shm/reclaim.h"
+
+#include <algorithm>
+#include <climits>
+#include <cstring>
+#include <vector>
+
+namespace slotring::shm {
+
+using layout::kFlagListed;
+using layout::kFlagLost;
+using layout::kFlagNeverStarted;
+using layout::SeatState;
+
+namespace {
+
+constexpr Actor kReaper = Actor::kReaper;
+
+// One step of a dead client's slot. True when the slot needs nothing more from the reaper.
+bool step_dead_clients_slot(const SlotPool& pool, SlotIndex slot, const SlotWord& seen) {
+  switch (seen.state) {
+    case SlotState::kClaimed:
+    case SlotState::kRequested:
+    case SlotState::kReplied:
+      return pool.try_release(slot, seen, kReaper);
+    case SlotState::kRunning:
+      return try_move(pool.word(slot), seen, SlotState::kAbandoned, kReaper).moved;
+    case SlotState::kFree:
+    case SlotState::kAbandoned:
+      return true;
+  }
+  return true;
+}
+
+// One step of a dead worker's slot. True when the slot needs nothing more from the reaper.
+bool step_dead_workers_slot(const SlotPool& pool, SlotIndex slot, const SlotWord& seen,
+                            SlotFlags lost, bool retired) {
+  AtomicWord& word = pool.word(slot);
+  switch (seen.state) {
+    case SlotState::kRunning:
+      if (!try_move(word, seen, SlotState::kReplied, kReaper, lost).moved) return false;
+      break;
+    case SlotState::kRequested:
+      if (!retired) return true;
+      lost = static_cast<SlotFlags>(lost | kFlagNeverStarted);
+      if (!try_move(word, seen, SlotState::kReplied, kReaper, lost).moved) return false;
+      break;
+    case SlotState::kAbandoned:
+      return pool.try_release(slot, seen, kReaper);
+    case SlotState::kReplied:  // the worker may have died before it rang
+      break;
+    case SlotState::kFree:
+    case SlotState::kClaimed:
+      return true;
+  }
+  futex_wake(futex_half(word), INT_MAX);
+  return true;
+}
+
+}  // namespace
+
+std::uint32_t reclaim_client(const SlotPool& pool, std::uint16_t owner) {
+  const ControlSegment& segment = pool.segment();
+  std::uint32_t walked = 0;
+  for (SlotIndex slot = 0; slot < segment.geometry().slots(); ++slot) {
+    SlotWord seen = load_slot(pool.word(slot));
+    if (seen.owner != owner || seen.state == SlotState::kFree) continue;
+    ++walked;
+    // A worker may move the slot meanwhile; the owner is dead, so that ends after a few steps.
+    while (seen.owner == owner && !step_dead_clients_slot(pool, slot, seen)) {
+      seen = load_slot(pool.word(slot));
+    }
+  }
+  pool.line().evict(owner);
+  audit_hints(pool);
+  return walked;
+}
+
+void write_obituary(const ControlSegment& segment, SeatIndex seat, std::uint32_t generation,
+                    std::int32_t pid, std::int32_t wait_status, std::string_view stderr_tail) {
+  layout::Obituary& obituary = segment.obituary(seat, generation % layout::kObituariesPerSeat);
+  if (stderr_tail.size() > sizeof(obituary.tail)) {
+    stderr_tail.remove_prefix(stderr_tail.size() - sizeof(obituary.tail));
+  }
+  std::memcpy(obituary.tail, stderr_tail.data(), stderr_tail.size());
+  obituary.tail_bytes.store(static_cast<std::uint32_t>(stderr_tail.size()),
+                            std::memory_order_relaxed);
+  obituary.pid.store(pid, std::memory_order_relaxed);
+  obituary.wait_status.store(wait_status, std::memory_order_relaxed);
+  // Release: partner of the acquire of the slot word that names this obituary, which is moved after
+  // this.
+  obituary.generation.store(generation, std::memory_order_release);
+}
+
+std::uint32_t reclaim_worker(const SlotPool& pool, SeatIndex seat, std::uint32_t generation,
+                             bool retired) {
+  const ControlSegment& segment = pool.segment();
+  const std::uint32_t obituary = generation % layout::kObituariesPerSeat;
+  const auto lost = static_cast<SlotFlags>(kFlagLost | obituary << layout::kObituaryShift);
+  std::uint32_t walked = 0;
+  const SlotIndex first = segment.first_slot(seat);
+  for (SlotIndex slot = first; slot < first + segment.geometry().slots_per_worker; ++slot) {
+    SlotWord seen = load_slot(pool.word(slot));
+    if (seen.state == SlotState::kRunning || seen.state == SlotState::kAbandoned) ++walked;
+    while (!step_dead_workers_slot(pool, slot, seen, lost, retired)) {
+      seen = load_slot(pool.word(slot));
+    }
+  }
+  audit_hints(pool);
+  return walked;
+}
+
+void audit_hints(const SlotPool& pool) {
+  const ControlSegment& segment = pool.segment();
+  const std::uint32_t slots = segment.geometry().slots();
+  // The words are read before the rings: what is done below is done to exactly these words.
+  std::vector<SlotWord> words(slots);
+  for (SlotIndex slot = 0; slot < slots; ++slot) words[slot] = load_slot(pool.word(slot));
+  std::vector<bool> hinted(slots, false);
+  for (std::uint32_t depth = 0; depth < segment.free_ring_count(); ++depth) {
+    segment.free_ring(depth).for_each([&](std::uint32_t slot) { hinted[slot] = true; });
+  }
+  for (SlotIndex slot = 0; slot < slots; ++slot) {
+    if (hinted[slot]) continue;
+    SlotWord seen = words[slot];
+    const SeatIndex seat = segment.seat_of(slot);
+    const bool ready = segment.seat_word(seat).state == SeatState::kReady;
+    if (seen.state == SlotState::kFree && ready) {
+      const auto flags = static_cast<SlotFlags>(seen.flags | kFlagListed);
+      if (!try_set_flags(pool.word(slot), seen, flags)) continue;
+      pool.push_hint(slot, segment.busy_slots(seat));
+      pool.line().wake_one();
+    } else if (seen.has(kFlagListed)) {
+      const auto flags = static_cast<SlotFlags>(seen.flags & ~kFlagListed);
+      (void)try_set_flags(pool.word(slot), seen, flags);
+    }
+  }
+}
+
+void audit_waiters(const SlotPool& pool) {
+  const ControlSegment& segment = pool.segment();
+  std::uint32_t free = 0;
+  for (SlotIndex slot = 0; slot < segment.geometry().slots(); ++slot) {
+    const bool ready = segment.seat_word(segment.seat_of(slot)).state == SeatState::kReady;
+    if (ready && load_slot(pool.word(slot)).state == SlotState::kFree) ++free;
+  }
+  if (free > 0) pool.line().wake_all();
+}
+
+}  // namespace slotring::shm

@@ -1,0 +1,145 @@
+#include "client_lib/shm/slot_pool.h"
+
+namespace slotring::shm {
+
+using layout::kFlagListed;
+using layout::SeatState;
+
+std::optional<Claim> SlotPool::try_claim(std::uint16_t owner, SlotIndex last) const {
+  if (!line_.empty()) return std::nullopt;
+  if (last != kNoSlot) {
+    if (std::optional<Claim> claim = try_claim_last(owner, last)) return claim;
+  }
+  for (std::uint32_t depth = 0; depth < segment_->free_ring_count(); ++depth) {
+    Ring ring = segment_->free_ring(depth);
+    // Bounded by the ring: whatever it holds, each pop takes one away.
+    for (std::uint32_t i = 0; i <= ring.capacity(); ++i) {
+      const std::optional<std::uint32_t> slot = ring.try_pop();
+      if (!slot) break;
+      if (std::optional<Claim> claim = try_claim_hinted(owner, *slot)) return claim;
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<Claim> SlotPool::try_claim_last(std::uint16_t owner, SlotIndex last) const {
+  const SlotWord seen = load_slot(word(last));
+  if (seen.state != SlotState::kFree || !is_ready(last)) return std::nullopt;
+  if (segment_->busy_slots(segment_->seat_of(last)) != 0) return std::nullopt;
+  // The hint, if there is one, stays in its ring, and `listed` with it.
+  if (!try_claim_slot(word(last), seen, owner, /*clear_listed=*/false).moved) return std::nullopt;
+  return Claim{last, {seen.generation, owner, SlotState::kClaimed, 0}};
+}
+
+std::optional<Claim> SlotPool::try_claim_hinted(std::uint16_t owner, SlotIndex slot) const {
+  SlotWord seen = load_slot(word(slot));
+  for (;;) {
+    if (seen.state == SlotState::kFree && is_ready(slot)) {
+      const MoveResult claimed = try_claim_slot(word(slot), seen, owner, /*clear_listed=*/true);
+      if (claimed.moved) return Claim{slot, {seen.generation, owner, SlotState::kClaimed, 0}};
+      seen = claimed.before;
+    } else if (!seen.has(kFlagListed) ||
+               try_set_flags(word(slot), seen, static_cast<SlotFlags>(seen.flags & ~kFlagListed))) {
+      return std::nullopt;
+    }
+  }
+}
+
+void SlotPool::clear_listed(SlotIndex slot) const {
+  SlotWord seen = load_slot(word(slot));
+  while (seen.has(kFlagListed)) {
+    const auto flags = static_cast<SlotFlags>(seen.flags & ~kFlagListed);
+    if (try_set_flags(word(slot), seen, flags)) return;
+  }
+}
+
+std::optional<Claim> SlotPool::try_claim_scanning(std::uint16_t owner, SlotIndex start) const {
+  const std::uint32_t slots = segment_->geometry().slots();
+  for (std::uint32_t i = 0; i < slots; ++i) {
+    const SlotIndex slot = (start + i) % slots;
+    const SlotWord seen = load_slot(word(slot));
+    if (seen.state != SlotState::kFree || !is_ready(slot)) continue;
+    if (try_claim_slot(word(slot), seen, owner, /*clear_listed=*/false).moved) {
+      return Claim{slot, {seen.generation, owner, SlotState::kClaimed, 0}};
+    }
+  }
+  return std::nullopt;
+}
+
+Result<Claim> SlotPool::claim(std::uint16_t owner, SlotIndex last, MonotonicNs deadline) const {
+  if (std::optional<Claim> claim = try_claim(owner, last)) return *claim;
+  const std::optional<WaiterIndex> waiter = line_.try_register(owner);
+  if (!waiter) {
+    return Error{.code = ErrorCode::kPoolSaturated,
+                 .message = "no slot is free and " +
+                            std::to_string(segment_->geometry().max_waiters) +
+                            " callers wait already",
+                 .retryable = true};
+  }
+  const SlotIndex start = last == kNoSlot ? 0 : last;
+  for (;;) {
+    if (std::optional<Claim> claim = try_claim_scanning(owner, start)) {
+      line_.leave(*waiter);
+      return *claim;
+    }
+    if (Status expected = check_workers_expected(); !expected) {
+      line_.leave(*waiter);
+      return std::move(expected).error();
+    }
+    if (!line_.sleep(*waiter, deadline)) {
+      line_.leave(*waiter);
+      return Error{.code = ErrorCode::kDeadlineExceeded,
+                   .message = "the deadline passed before a slot was free",
+                   .retryable = true};
+    }
+  }
+}
+
+// Whether some worker is ready or on its way.
+Status SlotPool::check_workers_expected() const {
+  bool draining = false;
+  for (SeatIndex seat = 0; seat < segment_->geometry().max_workers; ++seat) {
+    const SeatState state = segment_->seat_word(seat).state;
+    if (state == SeatState::kReady || state == SeatState::kStarting || state == SeatState::kLost) {
+      return Done{};
+    }
+    draining = draining || state == SeatState::kDraining;
+  }
+  if (draining) {
+    return Error{.code = ErrorCode::kPoolDraining,
+                 .message = "the pool is shutting down and takes no new calls",
+                 .retryable = true};
+  }
+  return Error{.code = ErrorCode::kWorkerUnavailable,
+               .message = "the pool has no worker, and none is being started",
+               .retryable = true};
+}
+
+bool SlotPool::try_release(SlotIndex slot, const SlotWord& held, Actor actor) const {
+  const MoveResult freed = try_free(word(slot), held, actor);
+  if (!freed.moved) return false;
+  if (!freed.before.has(kFlagListed)) {
+    push_hint(slot, segment_->busy_slots(segment_->seat_of(slot)));
+  }
+  if (!line_.empty()) line_.wake_one();
+  return true;
+}
+
+void SlotPool::push_hint(SlotIndex slot, std::uint32_t depth) const {
+  if (!segment_->free_ring(depth).try_push(slot)) clear_listed(slot);
+}
+
+void SlotPool::publish(SeatIndex seat) const {
+  std::uint32_t depth = segment_->busy_slots(seat);
+  const SlotIndex first = segment_->first_slot(seat);
+  for (SlotIndex slot = first; slot < first + segment_->geometry().slots_per_worker; ++slot) {
+    SlotWord seen = load_slot(word(slot));
+    if (seen.state != SlotState::kFree) continue;
+    // Whether an earlier hint is still in some ring does not matter: a second one is harmless.
+    const auto flags = static_cast<SlotFlags>(seen.flags | kFlagListed);
+    if (try_set_flags(word(slot), seen, flags)) push_hint(slot, depth++);
+    line_.wake_one();
+  }
+}
+
+}  // namespace slotring::shm

@@ -1,0 +1,84 @@
+// Claiming and freeing slots: the words, the rings of hints and the waiting line together.
+//
+// Guarantee: a slot is claimed by one compare-and-swap on its own word, by one owner. No lock is
+// shared; any process may stop or die at any instruction, and what it leaves is mended by
+// reclaim.h.
+//
+// Rings are hints, words are the truth:
+//   - who pops a hint claims the slot or, when it is not FREE, clears `listed` in its word;
+//   - who frees a slot sets `listed` in the same step, and pushes a hint unless one was there;
+//   - a push that finds its ring full clears `listed` again; the slot is found by scanning.
+// Ring d takes slots whose worker had d other calls in flight, and claims pop shallow rings first:
+// an idle worker is found first, in O(1) (join-idle-queue: Lu et al., Performance Evaluation 68,
+// 2011). A claimer tries the slot that it had last, when its worker is otherwise idle: warm, and no
+// ring touched.
+
+#ifndef SLOTRING_CLIENT_LIB_SHM_SLOT_POOL_H_
+#define SLOTRING_CLIENT_LIB_SHM_SLOT_POOL_H_
+
+#include <cstdint>
+#include <limits>
+#include <optional>
+
+#include "client_lib/shm/control_segment.h"
+#include "client_lib/shm/slot.h"
+#include "client_lib/shm/waiting_line.h"
+
+namespace slotring::shm {
+
+inline constexpr SlotIndex kNoSlot = std::numeric_limits<SlotIndex>::max();
+
+struct Claim {
+  SlotIndex slot;
+  SlotWord word;  // as claimed: generation, owner, CLAIMED
+};
+
+class SlotPool {
+ public:
+  // `segment` outlives this.
+  explicit SlotPool(const ControlSegment& segment) : segment_(&segment), line_(segment) {}
+
+  const ControlSegment& segment() const { return *segment_; }
+  const WaitingLine& line() const { return line_; }
+  AtomicWord& word(SlotIndex slot) const { return segment_->slot_word(slot); }
+
+  // Claims a slot of a ready worker, `last` if it is a good one. Nothing when none is free, or when
+  // others wait already and it would be out of order.
+  [[nodiscard]] std::optional<Claim> try_claim(std::uint16_t owner, SlotIndex last = kNoSlot) const;
+
+  // Claims, waiting in line when no slot is free until `deadline`.
+  // Errors: POOL_SATURATED (line full), DEADLINE_EXCEEDED, WORKER_UNAVAILABLE or POOL_DRAINING (no
+  // worker is ready, and none will be).
+  Result<Claim> claim(std::uint16_t owner, SlotIndex last, MonotonicNs deadline) const;
+
+  // Takes `held` to FREE, lists the slot and wakes the first waiter. False when the word is no
+  // longer that step; nothing was changed then. REQUIRES: held.state -> FREE is an arrow of
+  // `actor`.
+  [[nodiscard]] bool try_release(SlotIndex slot, const SlotWord& held, Actor actor) const;
+
+  // Lists all FREE slots of a seat that became ready, and wakes callers for them. Only the
+  // supervisor.
+  void publish(SeatIndex seat) const;
+
+  // Puts a FREE slot, whose word says `listed`, into the ring of its worker's depth.
+  void push_hint(SlotIndex slot, std::uint32_t depth) const;
+
+  // Takes `listed` away from a slot. For those who popped its hint, or know that there is none.
+  void clear_listed(SlotIndex slot) const;
+
+ private:
+  std::optional<Claim> try_claim_last(std::uint16_t owner, SlotIndex last) const;
+  std::optional<Claim> try_claim_hinted(std::uint16_t owner, SlotIndex slot) const;
+  std::optional<Claim> try_claim_scanning(std::uint16_t owner, SlotIndex start) const;
+  bool is_ready(SlotIndex slot) const {
+    return segment_->seat_word(segment_->seat_of(slot)).state == layout::SeatState::kReady;
+  }
+  Status check_workers_expected() const;
+
+  const ControlSegment* segment_;
+  WaitingLine line_;
+};
+
+}  // namespace slotring::shm
+
+#endif  // SLOTRING_CLIENT_LIB_SHM_SLOT_POOL_H_

@@ -1,0 +1,170 @@
+#include "client_lib/shm/waiting_line.h"
+
+#include <climits>
+
+namespace slotring::shm {
+
+using layout::kFlagListed;
+using layout::WaiterState;
+using layout::WaiterWord;
+
+namespace {
+
+// Replaces the word by change(old), until that succeeds or change() declines by returning nothing.
+// Returns the word that was there.
+template <class Change>
+WaiterWord update(AtomicWord& word, Change change) {
+  std::uint64_t seen = word.load(std::memory_order_seq_cst);
+  for (;;) {
+    const WaiterWord before = WaiterWord::unpack(seen);
+    const std::optional<WaiterWord> after = change(before);
+    if (!after || word.compare_exchange_strong(seen, after->pack(), std::memory_order_seq_cst)) {
+      return before;
+    }
+  }
+}
+
+std::optional<WaiterWord> without_listed(WaiterWord word) {
+  word.flags = 0;
+  return word;
+}
+
+}  // namespace
+
+std::optional<WaiterIndex> WaitingLine::try_register(std::uint16_t owner) const {
+  const std::uint32_t places = segment_->geometry().max_waiters;
+  const std::uint32_t ticket =
+      segment_->header().next_ticket.fetch_add(1, std::memory_order_relaxed);
+  // Places become vacant about in order, so the ticket's own is the likeliest.
+  for (std::uint32_t i = 0; i < places; ++i) {
+    const WaiterIndex waiter = (ticket + i) % places;
+    AtomicWord& word = segment_->waiter_word(waiter);
+    const WaiterWord before = update(word, [&](WaiterWord seen) -> std::optional<WaiterWord> {
+      if (seen.state != WaiterState::kVacant) return std::nullopt;
+      return WaiterWord{ticket, owner, WaiterState::kWaiting, seen.flags};
+    });
+    if (before.state == WaiterState::kVacant) {
+      enlist(waiter);
+      return waiter;
+    }
+  }
+  return std::nullopt;
+}
+
+// Puts the index into the line unless it is there already.
+void WaitingLine::enlist(WaiterIndex waiter) const {
+  AtomicWord& word = segment_->waiter_word(waiter);
+  const WaiterWord before = update(word, [](WaiterWord seen) -> std::optional<WaiterWord> {
+    if ((seen.flags & kFlagListed) != 0) return std::nullopt;
+    seen.flags = kFlagListed;
+    return seen;
+  });
+  if ((before.flags & kFlagListed) != 0) return;
+  // A full line (possible only after deaths or scribbling) leaves the waiter to the audit.
+  if (!segment_->waiting_line().try_push(waiter)) update(word, without_listed);
+}
+
+bool WaitingLine::sleep(WaiterIndex waiter, MonotonicNs deadline) const {
+  AtomicWord& word = segment_->waiter_word(waiter);
+  ring_audit();
+  for (;;) {
+    const std::uint64_t seen = word.load(std::memory_order_seq_cst);
+    if (WaiterWord::unpack(seen).state != WaiterState::kWaiting) break;
+    if (deadline != kNever && monotonic_now() >= deadline) return false;
+    futex_wait(futex_half(word), static_cast<std::uint32_t>(seen), deadline);
+  }
+  // Acknowledges the wake before the caller looks at the words again, so that a wake after this
+  // look is a new one.
+  update(word, [](WaiterWord woken) -> std::optional<WaiterWord> {
+    woken.state = WaiterState::kWaiting;
+    return woken;
+  });
+  enlist(waiter);
+  return true;
+}
+
+void WaitingLine::leave(WaiterIndex waiter) const {
+  const WaiterWord before =
+      update(segment_->waiter_word(waiter), [](WaiterWord seen) -> std::optional<WaiterWord> {
+        return WaiterWord{seen.ticket, layout::kNoOwner, WaiterState::kVacant, seen.flags};
+      });
+  if (before.state == WaiterState::kWoken) wake_one();
+}
+
+bool WaitingLine::try_wake(WaiterIndex waiter) const {
+  AtomicWord& word = segment_->waiter_word(waiter);
+  const WaiterWord before = update(word, [](WaiterWord seen) -> std::optional<WaiterWord> {
+    if (seen.state == WaiterState::kWaiting) seen.state = WaiterState::kWoken;
+    seen.flags = 0;  // the caller took the index out of the line
+    return seen;
+  });
+  if (before.state != WaiterState::kWaiting) return false;
+  futex_wake(futex_half(word), INT_MAX);
+  return true;
+}
+
+bool WaitingLine::wake_one() const {
+  Ring line = segment_->waiting_line();
+  // Bounded by the line: entries of waiters that left are passed over.
+  for (std::uint32_t i = 0; i <= line.capacity(); ++i) {
+    const std::optional<std::uint32_t> waiter = line.try_pop();
+    if (!waiter) return false;
+    if (try_wake(*waiter)) return true;
+  }
+  return false;
+}
+
+void WaitingLine::wake_all() const {
+  for (WaiterIndex waiter = 0; waiter < segment_->geometry().max_waiters; ++waiter) {
+    AtomicWord& word = segment_->waiter_word(waiter);
+    update(word, [](WaiterWord seen) -> std::optional<WaiterWord> {
+      if (seen.state != WaiterState::kWaiting) return std::nullopt;
+      seen.state = WaiterState::kWoken;
+      return seen;
+    });
+    futex_wake(futex_half(word), INT_MAX);
+  }
+}
+
+std::uint32_t WaitingLine::count_waiting() const {
+  std::uint32_t waiting = 0;
+  for (WaiterIndex waiter = 0; waiter < segment_->geometry().max_waiters; ++waiter) {
+    const std::uint64_t word = segment_->waiter_word(waiter).load(std::memory_order_seq_cst);
+    if (WaiterWord::unpack(word).state == WaiterState::kWaiting) ++waiting;
+  }
+  return waiting;
+}
+
+void WaitingLine::evict(std::uint16_t owner) const {
+  for (WaiterIndex waiter = 0; waiter < segment_->geometry().max_waiters; ++waiter) {
+    const WaiterWord word =
+        WaiterWord::unpack(segment_->waiter_word(waiter).load(std::memory_order_seq_cst));
+    if (word.owner == owner && word.state != WaiterState::kVacant) leave(waiter);
+  }
+}
+
+void WaitingLine::ring_audit() const {
+  std::atomic<std::uint32_t>& bell = segment_->header().audit_bell;
+  // seq_cst: partner of await_sleepers(), which clears the bell and then counts the waiters.
+  if (bell.load(std::memory_order_seq_cst) == 0 &&
+      bell.exchange(1, std::memory_order_seq_cst) == 0) {
+    futex_wake(futex_half(bell), INT_MAX);
+  }
+}
+
+void WaitingLine::await_sleepers(const std::atomic<bool>& stop) const {
+  std::atomic<std::uint32_t>& bell = segment_->header().audit_bell;
+  while (!stop.load(std::memory_order_seq_cst)) {
+    bell.store(0, std::memory_order_seq_cst);
+    if (count_waiting() > 0 || stop.load(std::memory_order_seq_cst)) return;
+    futex_wait(futex_half(bell), 0, kNever);
+  }
+}
+
+void WaitingLine::interrupt_audit() const {
+  std::atomic<std::uint32_t>& bell = segment_->header().audit_bell;
+  bell.store(1, std::memory_order_seq_cst);
+  futex_wake(futex_half(bell), INT_MAX);
+}
+
+}  // namespace slotring::shm

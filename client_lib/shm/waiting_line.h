@@ -1,0 +1,68 @@
+// Callers that wait for a free slot: bounded, in order of arrival, woken one at a time.
+//
+// A waiter is one word {ticket | owner | state | flags}; its index goes into a ring (the line). As
+// with slots, the ring is a hint and the word is the truth; `listed` keeps an index to about one
+// entry.
+//
+//     VACANT --register--> WAITING --wake_one, by a releaser--> WOKEN --acknowledge--> WAITING
+//        ^--------------------leave---------+----------------------'
+//
+// What makes it safe: a caller registers, then looks at every slot word, and only then sleeps; a
+// releaser frees its word, and then looks at the line (all seq_cst). So one of the two sees the
+// other. Who leaves with an unused wake passes it on. A waiter stopped between being woken and
+// claiming swallows a wake, and a waker killed between taking an index and waking loses one: the
+// supervisor's audit, which runs while somebody waits, wakes again (reclaim.h).
+
+#ifndef SLOTRING_CLIENT_LIB_SHM_WAITING_LINE_H_
+#define SLOTRING_CLIENT_LIB_SHM_WAITING_LINE_H_
+
+#include <cstdint>
+#include <optional>
+
+#include "client_lib/shm/control_segment.h"
+#include "client_lib/shm/futex.h"
+
+namespace slotring::shm {
+
+using WaiterIndex = std::uint32_t;
+
+class WaitingLine {
+ public:
+  // `segment` outlives this.
+  explicit WaitingLine(const ControlSegment& segment) : segment_(&segment) {}
+
+  // Whether somebody may be waiting. Cheap; what every release asks.
+  bool empty() const { return segment_->waiting_line().empty(); }
+
+  // Wakes the caller that waits longest. False when nobody waits.
+  bool wake_one() const;
+  void wake_all() const;
+
+  // Takes a place in the line for `owner`; nothing when the line is full.
+  std::optional<WaiterIndex> try_register(std::uint16_t owner) const;
+  // Sleeps until woken or until `deadline`; tells the supervisor that somebody waits. False at the
+  // deadline.
+  bool sleep(WaiterIndex waiter, MonotonicNs deadline) const;
+  // Gives the place back, and a wake that it did not use to the next.
+  void leave(WaiterIndex waiter) const;
+
+  // For the audit: how many wait, asleep or about to be.
+  std::uint32_t count_waiting() const;
+  // For the reaper: the places of a client that is proven dead.
+  void evict(std::uint16_t owner) const;
+  // Blocks until somebody sleeps in the line, for the supervisor's audit; `stop` ends it, by way of
+  // interrupt_audit().
+  void await_sleepers(const std::atomic<bool>& stop) const;
+  void interrupt_audit() const;
+
+ private:
+  bool try_wake(WaiterIndex waiter) const;
+  void enlist(WaiterIndex waiter) const;
+  void ring_audit() const;
+
+  const ControlSegment* segment_;
+};
+
+}  // namespace slotring::shm
+
+#endif  // SLOTRING_CLIENT_LIB_SHM_WAITING_LINE_H_

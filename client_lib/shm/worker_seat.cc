@@ -1,0 +1,140 @@
+#include "client_lib/shm/worker_seat.h"
+
+#include <climits>
+
+namespace slotring::shm {
+
+Result<WorkerSeat> WorkerSeat::attach(int socket, std::string_view name, MonotonicNs deadline) {
+  Result<Attachment> joined = shm::attach(socket, wire::Role::Worker, name, deadline);
+  if (!joined) return std::move(joined).error();
+  return WorkerSeat(*std::move(joined));
+}
+
+WorkerSeat::WorkerSeat(Attachment joined)
+    : joined_(std::move(joined)),
+      pool_(*joined_.segment),
+      bell_(joined_.segment->seat(joined_.index).bell),
+      first_slot_(joined_.segment->first_slot(joined_.index)),
+      to_look_at_(Bell::kPendingMask) {
+  for (std::uint32_t i = 0; i < segment().geometry().slots_per_worker; ++i) {
+    writers_.emplace_back(*joined_.replies, first_slot_ + i);
+  }
+}
+
+std::optional<RunningCall> WorkerSeat::try_next() {
+  to_look_at_ |= bell_.take() & Bell::kPendingMask;
+  const std::uint32_t slots = segment().geometry().slots_per_worker;
+  while (to_look_at_ != 0) {
+    for (std::uint32_t i = 0; i < slots; ++i) {
+      const std::uint32_t slot = (next_slot_ + i) % slots;
+      if ((to_look_at_ & Bell::bit_of(slot)) == 0) continue;
+      if (std::optional<RunningCall> call = try_start(first_slot_ + slot)) {
+        // Its bit stays: another slot of the same bit may be requested. The look after this call
+        // finds out.
+        next_slot_ = slot + 1;
+        if (slots <= Bell::kPendingBits) to_look_at_ &= ~Bell::bit_of(slot);
+        return call;
+      }
+    }
+    to_look_at_ = bell_.take() & Bell::kPendingMask;
+  }
+  return std::nullopt;
+}
+
+std::optional<RunningCall> WorkerSeat::try_start(SlotIndex slot) {
+  AtomicWord& word = pool_.word(slot);
+  const SlotWord requested = load_slot(word);
+  if (requested.state != SlotState::kRequested) return std::nullopt;
+  const std::byte* area = joined_.requests->area(slot);
+  // The frame comes from another core: fetch its lines while the word is being moved.
+  __builtin_prefetch(area);
+  __builtin_prefetch(area + layout::kEnvelopeOffset);
+  __builtin_prefetch(area + layout::kPayloadOffset);
+  if (!try_move(word, requested, SlotState::kRunning, Actor::kWorker).moved) return std::nullopt;
+
+  writer(slot).trim();  // what the reply before used above the warm part
+  RunningCall call{slot, requested, {}, {}, {}};
+  call.word.state = SlotState::kRunning;
+  const Result<Frame> frame =
+      reader_.read(area, joined_.requests->area_bytes(), 0, requested.generation);
+  if (!frame) {
+    fail(call, frame.error());
+    return std::nullopt;
+  }
+  call.head = frame->head;
+  call.payload = frame->payload;
+  if (call.head.method == 0 && frame->rare != nullptr && frame->rare->method_name() != nullptr) {
+    call.method_name = frame->rare->method_name()->string_view();
+  }
+  if (call.head.deadline_ns != kNever && monotonic_now() >= call.head.deadline_ns) {
+    fail(call, Error{.code = ErrorCode::kDeadlineExceeded,
+                     .message = "the deadline passed before the call was started",
+                     .retryable = true});
+    return std::nullopt;
+  }
+  return call;
+}
+
+void WorkerSeat::wait(MonotonicNs deadline) {
+  std::atomic<std::uint32_t>& word = segment().seat(index()).bell;
+  waiting_.wait([this] { return pending(); },
+                [&] {
+                  if (bell_.try_sleep()) futex_wait(futex_half(word), Bell::kSleeps, deadline);
+                },
+                deadline);
+}
+
+void WorkerSeat::interrupt() {
+  if (bell_.ring(Bell::kAttention)) futex_wake(futex_half(segment().seat(index()).bell), INT_MAX);
+}
+
+Result<std::span<std::byte>> WorkerSeat::reply_space(const RunningCall& call, std::uint64_t bytes) {
+  return writer(call.slot).payload_space(bytes);
+}
+
+Status WorkerSeat::reply(const RunningCall& call, wire::PayloadKind kind, std::uint64_t bytes) {
+  FrameHead head = call.head;
+  head.kind = kind;
+  Status committed = writer(call.slot).commit(head, bytes);
+  if (committed) let_go(call);
+  return committed;
+}
+
+void WorkerSeat::fail(const RunningCall& call, const Error& error) {
+  FrameHead head = call.head;
+  head.generation = call.word.generation;
+  head.kind = wire::PayloadKind::Empty;
+  RareHead rare{.error = &error};
+  std::atomic<std::uint64_t>& errors = segment().seat(index()).errors;
+  errors.store(errors.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  if (!writer(call.slot).commit(head, 0, rare)) {
+    // No memory for a long text: the same error without it always fits.
+    const Error short_error{.code = error.code, .retryable = error.retryable};
+    rare.error = &short_error;
+    (void)writer(call.slot).commit(head, 0, rare).ok();
+  }
+  let_go(call);
+}
+
+void WorkerSeat::let_go(const RunningCall& call) {
+  AtomicWord& word = pool_.word(call.slot);
+  std::atomic<std::uint64_t>& calls = segment().seat(index()).calls;
+  calls.store(calls.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  const MoveResult replied = try_move(word, call.word, SlotState::kReplied, Actor::kWorker);
+  if (replied.moved) {
+    if (replied.before.has(layout::kFlagCallerSleeps)) futex_wake(futex_half(word), INT_MAX);
+    return;
+  }
+  // The caller has gone meanwhile: the slot is ours to free. Anything else is a scribbled word,
+  // which the supervisor mends.
+  if (replied.before.state == SlotState::kAbandoned) {
+    writer(call.slot).trim();
+    (void)pool_.try_release(call.slot, replied.before, Actor::kWorker);
+  }
+}
+
+bool WorkerSeat::cancelled(const RunningCall& call) const {
+  return !load_slot(pool_.word(call.slot)).same_step(call.word);
+}
+
+}  // namespace slotring::shm

@@ -1,0 +1,109 @@
+// A worker's end: its seat, its doorbell, and the calls that it serves. One thread uses it at a
+// time.
+//
+//     WorkerSeat seat = WorkerSeat::attach(socket, deadline).value();   // Hello, Welcome, memory
+//     mapped
+//     ... set up ...; announce Ready; receive Published
+//     for (;;) {
+//       while (auto call = seat.try_next()) {
+//         ... call->payload ... seat.reply_space(*call, n) ...
+//         seat.reply(*call, kind, n);  or  seat.fail(*call, error);
+//       }
+//       seat.wait(kNever);
+//     }
+//
+// Guarantee: a call that try_next() returned is RUNNING and belongs to this worker until reply() or
+// fail(). Those two let go of the slot exactly once: REPLIED when the caller still wants it, FREE
+// when it has abandoned the call. Killed at any instruction, the slot is left as the reaper expects
+// it (reclaim.h).
+//
+// A call whose deadline has passed before it started is answered with DEADLINE_EXCEEDED here, and
+// one whose frame does not check with BAD_FRAME; neither reaches a handler. Everything that a
+// request frame says is checked before the call is handed out.
+
+#ifndef SLOTRING_CLIENT_LIB_SHM_WORKER_SEAT_H_
+#define SLOTRING_CLIENT_LIB_SHM_WORKER_SEAT_H_
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "client_lib/shm/adaptive_wait.h"
+#include "client_lib/shm/attachment.h"
+#include "client_lib/shm/data_memory.h"
+#include "client_lib/shm/doorbell.h"
+#include "client_lib/shm/frame.h"
+#include "client_lib/shm/slot_pool.h"
+
+namespace slotring::shm {
+
+// A call that this worker runs.
+struct RunningCall {
+  SlotIndex slot;
+  SlotWord word;  // as started: RUNNING
+  FrameHead head;
+  std::string_view method_name;        // only when head.method is 0; valid until the next call
+  std::span<const std::byte> payload;  // in the request area, read-only
+};
+
+class WorkerSeat {
+ public:
+  // Says Hello on `socket`, maps what the Welcome brings. Errors: as receive_welcome(), and those
+  // of opening the memories.
+  static Result<WorkerSeat> attach(int socket, std::string_view name, MonotonicNs deadline);
+
+  SeatIndex index() const { return joined_.index; }
+  std::uint32_t generation() const { return joined_.generation; }
+  const std::string& pool_name() const { return joined_.pool; }
+  const ControlSegment& segment() const { return *joined_.segment; }
+  const DataMemory& requests() const { return *joined_.requests; }
+
+  // The next requested call, now RUNNING, or nothing when none is pending. Never blocks.
+  [[nodiscard]] std::optional<RunningCall> try_next();
+
+  // Waits until something is pending or somebody wants attention, or until `deadline`. Needs
+  // nothing of Python: the GIL may be released around it.
+  void wait(MonotonicNs deadline);
+  // Whether try_next() might find something at once.
+  bool pending() const { return to_look_at_ != 0 || bell_.rung(); }
+  // Ends a wait() in another thread, or the next one.
+  void interrupt();
+
+  // Space for a reply of `bytes`, 64-byte aligned. Errors: PAYLOAD_TOO_LARGE, OUT_OF_MEMORY.
+  Result<std::span<std::byte>> reply_space(const RunningCall& call, std::uint64_t bytes);
+
+  // Ends the call with `bytes` of reply, written to reply_space() before.
+  Status reply(const RunningCall& call, wire::PayloadKind kind, std::uint64_t bytes);
+  // Ends the call with an error.
+  void fail(const RunningCall& call, const Error& error);
+
+  // Whether the caller has gone: its deadline passed, it cancelled, or it died.
+  bool cancelled(const RunningCall& call) const;
+
+  // How many of this seat's slots are not FREE; 0 means that a draining worker may leave.
+  std::uint32_t busy_slots() const { return segment().busy_slots(index()); }
+
+ private:
+  using Bell = Doorbell<std::atomic<std::uint32_t>>;
+
+  explicit WorkerSeat(Attachment joined);
+  std::optional<RunningCall> try_start(SlotIndex slot);
+  void let_go(const RunningCall& call);
+  FrameWriter& writer(SlotIndex slot) { return writers_[slot - first_slot_]; }
+
+  Attachment joined_;
+  SlotPool pool_;
+  Bell bell_;
+  SlotIndex first_slot_;
+  std::vector<FrameWriter> writers_;  // one a slot of this seat
+  FrameReader reader_;
+  AdaptiveWait waiting_;
+  std::uint32_t
+      to_look_at_;  // bits taken from the bell; at first all, for a predecessor's requests
+  std::uint32_t next_slot_ = 0;  // of this seat; where the search goes on, so that none starves
+};
+
+}  // namespace slotring::shm
+
+#endif  // SLOTRING_CLIENT_LIB_SHM_WORKER_SEAT_H_

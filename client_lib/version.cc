@@ -1,0 +1,7 @@
+#include "slotring/version.h"
+
+namespace slotring {
+
+const char* version() { return SLOTRING_VERSION; }
+
+}  // namespace slotring

@@ -1,0 +1,338 @@
+// The bytes of the control segment: everything that clients, workers and the supervisor share to
+// find and wake each other. All of them map it read-write; observers map it read-only.
+//
+//     +--------------------------------------------------+ 0
+//     | ControlHeader            one page                | magic is written last (release)
+//     +--------------------------------------------------+ ControlOffsets::methods
+//     | MethodRecord[kMaxMethods]                        | names behind the interned ids
+//     +--------------------------------------------------+ ::seats
+//     | SeatRecord[max_workers]                          | a worker's state, doorbell, counters
+//     +--------------------------------------------------+ ::obituaries
+//     | Obituary[max_workers][kObituariesPerSeat]        | how its last workers died
+//     +--------------------------------------------------+ ::words
+//     | slot words [max_workers][slots, padded to lines] | one worker's words share lines
+//     +--------------------------------------------------+ ::clients
+//     | ClientRecord[max_clients]                        | a slot word's owner indexes this
+//     +--------------------------------------------------+ ::waiters
+//     | waiter words [max_waiters]                       | callers waiting for a free slot
+//     +--------------------------------------------------+ ::waiting_line
+//     | ring of waiter indices                           | in order of arrival
+//     +--------------------------------------------------+ ::free_rings
+//     | rings of slot indices, one a depth               | hints: where a free slot may be
+//     +--------------------------------------------------+ ::total
+//
+// Everything is addressed by index or offset. Anybody in the pool can write here, so a reader
+// copies a word once, checks it, and bounds every index by its own copy of the geometry, which it
+// got from the supervisor's socket and not from this memory.
+
+#ifndef SLOTRING_SCHEMAS_CONTROL_LAYOUT_H_
+#define SLOTRING_SCHEMAS_CONTROL_LAYOUT_H_
+
+#include <atomic>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+
+#include "schemas/area_layout.h"
+#include "schemas/slot_word.h"
+
+namespace slotring::layout {
+
+inline constexpr std::uint64_t kMagic = 0x31474E49'52544C53;  // "SLTRING1", little-endian
+inline constexpr std::uint32_t kLayoutVersion = 1;
+inline constexpr std::uint32_t kProtocolVersion = 1;  // of the attach socket
+
+inline constexpr std::uint32_t kMaxWorkers = 1024;
+inline constexpr std::uint32_t kMaxSlotsPerWorker = 124;
+inline constexpr std::uint32_t kMaxClients = 0xFFFE;
+inline constexpr std::uint32_t kMaxWaiters = 0x8000;
+inline constexpr std::uint32_t kMaxSlots = 0xFFFE;
+inline constexpr std::uint64_t kMinAreaBytes = 64 * 1024;
+inline constexpr std::uint64_t kMaxAreaBytes = std::uint64_t{16} << 30;
+inline constexpr std::uint32_t kMaxFreeRings = 8;
+inline constexpr std::uint32_t kMaxMethods = 1023;
+inline constexpr std::uint32_t kMaxNameBytes = 63;
+inline constexpr std::uint32_t kObituariesPerSeat = 4;
+
+// What the supervisor decided about a pool. Fixed for the pool's life.
+struct Geometry {
+  std::uint32_t max_workers;
+  std::uint32_t slots_per_worker;
+  std::uint32_t max_clients;
+  std::uint32_t max_waiters;
+  std::uint64_t area_bytes;  // virtual size of one area; one slot has two (area_layout.h)
+  std::uint64_t warm_bytes;  // the first bytes of each area, backed by memory for the pool's life
+
+  constexpr std::uint32_t slots() const { return max_workers * slots_per_worker; }
+  constexpr bool operator==(const Geometry&) const = default;
+};
+
+constexpr bool is_valid(const Geometry& g) {
+  return g.max_workers >= 1 && g.max_workers <= kMaxWorkers && g.slots_per_worker >= 1 &&
+         g.slots_per_worker <= kMaxSlotsPerWorker &&
+         std::uint64_t{g.max_workers} * g.slots_per_worker <= kMaxSlots && g.max_clients >= 1 &&
+         g.max_clients <= kMaxClients && g.max_waiters >= 1 && g.max_waiters <= kMaxWaiters &&
+         g.area_bytes >= kMinAreaBytes && g.area_bytes <= kMaxAreaBytes &&
+         g.area_bytes % kPageBytes == 0 && g.warm_bytes >= kPageBytes &&
+         g.warm_bytes <= g.area_bytes && g.warm_bytes % kPageBytes == 0;
+}
+
+// A name of at most kMaxNameBytes, not terminated.
+struct FixedName {
+  std::uint8_t bytes;
+  char text[kMaxNameBytes];
+};
+
+struct alignas(kPageBytes) ControlHeader {
+  std::atomic<std::uint64_t> magic;
+  std::uint32_t layout_version;
+  std::uint32_t header_bytes;
+  std::uint64_t layout_hash;
+  Geometry geometry;
+  std::uint64_t created_ns;  // CLOCK_MONOTONIC
+  std::int32_t supervisor_pid;
+  std::uint32_t padding_identity;
+  FixedName pool;
+  std::atomic<std::uint32_t> method_count;  // release after the record is written
+  // Callers that go to sleep for want of a slot set this and wake the supervisor, which audits the
+  // words while, and only while, somebody waits.
+  alignas(kCacheLineBytes) std::atomic<std::uint32_t> audit_bell;
+  alignas(kCacheLineBytes) std::atomic<std::uint32_t> next_ticket;
+};
+
+// Written once by the supervisor, before method_count covers it. Ids start at 1.
+using MethodRecord = FixedName;
+
+enum class SeatState : std::uint8_t {
+  kVacant = 0,    // never had a worker
+  kStarting = 1,  // a worker sets itself up
+  kReady = 2,     // its slots may be claimed
+  kDraining = 3,  // serves what it has; not to be claimed
+  kLost = 4,      // its worker died; its slots are being walked, or a successor is due
+  kRetired = 5,   // no successor will come
+};
+
+constexpr const char* to_string(SeatState state) {
+  switch (state) {
+    case SeatState::kVacant:
+      return "vacant";
+    case SeatState::kStarting:
+      return "starting";
+    case SeatState::kReady:
+      return "ready";
+    case SeatState::kDraining:
+      return "draining";
+    case SeatState::kLost:
+      return "lost";
+    case SeatState::kRetired:
+      return "retired";
+  }
+  return "corrupt";
+}
+
+// {generation:32 | reserved:24 | state:8}. Only the supervisor writes it.
+struct SeatWord {
+  std::uint32_t generation = 0;
+  SeatState state = SeatState::kVacant;
+
+  static constexpr SeatWord unpack(std::uint64_t word) {
+    return {static_cast<std::uint32_t>(word >> 32),
+            static_cast<SeatState>(static_cast<std::uint8_t>(word))};
+  }
+  constexpr std::uint64_t pack() const {
+    return std::uint64_t{generation} << 32 | static_cast<std::uint8_t>(state);
+  }
+  constexpr bool operator==(const SeatWord&) const = default;
+};
+
+// A place for one worker at a time; a successor takes the same seat with the next generation.
+struct SeatRecord {
+  // Read by every claim, written at life events only.
+  alignas(kCacheLineBytes) std::atomic<std::uint64_t> word;  // SeatWord
+  std::atomic<std::int32_t> pid;
+  std::atomic<std::uint32_t> restarts;
+  std::atomic<std::uint64_t> pid_start_time;  // clock ticks since boot, of /proc/PID/stat
+  std::atomic<std::uint64_t> ready_ns;        // CLOCK_MONOTONIC
+  // The doorbell, see client_lib/shm/doorbell.h.
+  alignas(kCacheLineBytes) std::atomic<std::uint32_t> bell;
+  // The worker's own counters; only it writes them.
+  alignas(kCacheLineBytes) std::atomic<std::uint64_t> calls;
+  std::atomic<std::uint64_t> errors;
+};
+
+// How a seat's worker of `generation` died; written by the supervisor before any slot word names
+// it.
+struct Obituary {
+  std::atomic<std::uint32_t> generation;
+  std::atomic<std::int32_t> wait_status;  // as of waitpid
+  std::atomic<std::int32_t> pid;
+  std::atomic<std::uint32_t> tail_bytes;
+  char tail[2032];  // the end of its stderr
+};
+
+enum class ClientState : std::uint8_t { kVacant = 0, kAttached = 1, kReclaiming = 2 };
+
+struct ClientRecord {
+  // Written by the supervisor.
+  alignas(kCacheLineBytes) std::atomic<std::uint32_t> state;  // ClientState
+  std::atomic<std::uint32_t> epoch;                           // grows with each attach
+  std::atomic<std::int32_t> pid;
+  std::uint32_t padding;
+  std::atomic<std::uint64_t> pid_start_time;
+  FixedName name;
+  // The client's own counters; only it writes them.
+  alignas(kCacheLineBytes) std::atomic<std::uint64_t> calls;
+  std::atomic<std::uint64_t> errors;
+};
+
+// {ticket:32 | owner:16 | state:8 | flags:8}; the low half is a futex.
+enum class WaiterState : std::uint8_t { kVacant = 0, kWaiting = 1, kWoken = 2 };
+
+struct WaiterWord {
+  std::uint32_t ticket = 0;
+  std::uint16_t owner = kNoOwner;
+  WaiterState state = WaiterState::kVacant;
+  std::uint8_t flags = 0;  // kFlagListed: the index is (about) in the waiting line
+
+  static constexpr WaiterWord unpack(std::uint64_t word) {
+    return {static_cast<std::uint32_t>(word >> 32), static_cast<std::uint16_t>(word >> 16),
+            static_cast<WaiterState>(static_cast<std::uint8_t>(word >> 8)),
+            static_cast<std::uint8_t>(word)};
+  }
+  constexpr std::uint64_t pack() const {
+    return std::uint64_t{ticket} << 32 | std::uint64_t{owner} << 16 |
+           std::uint64_t{static_cast<std::uint8_t>(state)} << 8 | flags;
+  }
+};
+
+// A ring's counters; its cells follow. See client_lib/shm/hint_ring.h.
+struct RingHeader {
+  alignas(kCacheLineBytes) std::atomic<std::uint64_t> head;
+  alignas(kCacheLineBytes) std::atomic<std::uint64_t> tail;
+};
+
+constexpr std::uint64_t align_up(std::uint64_t value, std::uint64_t alignment) {
+  return (value + alignment - 1) / alignment * alignment;
+}
+
+// Where each section of a pool's control segment begins. REQUIRES: is_valid(geometry).
+struct ControlOffsets {
+  std::uint64_t methods, seats, obituaries, words, clients, waiters, waiting_line, free_rings,
+      total;
+  std::uint32_t words_stride;        // slot words from one seat's first to the next seat's
+  std::uint32_t free_ring_count;     // one a depth
+  std::uint32_t free_ring_cells;     // a power of two
+  std::uint32_t waiting_line_cells;  // a power of two
+  std::uint64_t free_ring_bytes;     // header and cells of one
+
+  explicit constexpr ControlOffsets(const Geometry& g)
+      : words_stride(static_cast<std::uint32_t>(align_up(g.slots_per_worker, 8))),
+        free_ring_count(g.slots_per_worker < kMaxFreeRings ? g.slots_per_worker : kMaxFreeRings),
+        free_ring_cells(std::bit_ceil(2 * g.slots())),
+        waiting_line_cells(std::bit_ceil(2 * g.max_waiters)),
+        free_ring_bytes(sizeof(RingHeader) +
+                        align_up(std::uint64_t{free_ring_cells} * 8, kCacheLineBytes)) {
+    std::uint64_t at = sizeof(ControlHeader);
+    const auto section = [&at](std::uint64_t bytes) {
+      const std::uint64_t begin = at;
+      at = align_up(at + bytes, kCacheLineBytes);
+      return begin;
+    };
+    methods = section(sizeof(MethodRecord) * kMaxMethods);
+    seats = section(sizeof(SeatRecord) * g.max_workers);
+    obituaries = section(sizeof(Obituary) * kObituariesPerSeat * g.max_workers);
+    words = section(std::uint64_t{8} * words_stride * g.max_workers);
+    clients = section(sizeof(ClientRecord) * g.max_clients);
+    waiters = section(std::uint64_t{8} * g.max_waiters);
+    waiting_line = section(sizeof(RingHeader) + std::uint64_t{8} * waiting_line_cells);
+    free_rings = section(free_ring_bytes * free_ring_count);
+    total = align_up(at, kPageBytes);
+  }
+};
+
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
+static_assert(std::endian::native == std::endian::little, "futex words are low halves");
+
+static_assert(sizeof(Geometry) == 32);
+static_assert(sizeof(FixedName) == 64);
+static_assert(sizeof(ControlHeader) == kPageBytes);
+static_assert(offsetof(ControlHeader, magic) == 0);
+static_assert(offsetof(ControlHeader, layout_version) == 8);
+static_assert(offsetof(ControlHeader, header_bytes) == 12);
+static_assert(offsetof(ControlHeader, layout_hash) == 16);
+static_assert(offsetof(ControlHeader, geometry) == 24);
+static_assert(offsetof(ControlHeader, created_ns) == 56);
+static_assert(offsetof(ControlHeader, supervisor_pid) == 64);
+static_assert(offsetof(ControlHeader, pool) == 72);
+static_assert(offsetof(ControlHeader, method_count) == 136);
+static_assert(offsetof(ControlHeader, audit_bell) == 192);
+static_assert(offsetof(ControlHeader, next_ticket) == 256);
+static_assert(sizeof(SeatRecord) == 192);
+static_assert(offsetof(SeatRecord, word) == 0);
+static_assert(offsetof(SeatRecord, pid) == 8);
+static_assert(offsetof(SeatRecord, restarts) == 12);
+static_assert(offsetof(SeatRecord, pid_start_time) == 16);
+static_assert(offsetof(SeatRecord, ready_ns) == 24);
+static_assert(offsetof(SeatRecord, bell) == 64);
+static_assert(offsetof(SeatRecord, calls) == 128);
+static_assert(sizeof(Obituary) == 2048);
+static_assert(sizeof(ClientRecord) == 192);
+static_assert(offsetof(ClientRecord, state) == 0);
+static_assert(offsetof(ClientRecord, epoch) == 4);
+static_assert(offsetof(ClientRecord, pid) == 8);
+static_assert(offsetof(ClientRecord, pid_start_time) == 16);
+static_assert(offsetof(ClientRecord, name) == 24);
+static_assert(offsetof(ClientRecord, calls) == 128);
+static_assert(sizeof(RingHeader) == 128);
+
+// Folds every size and offset above into one number: peers whose builds disagree about a byte
+// refuse each other at attach. FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv/.
+constexpr std::uint64_t layout_hash() {
+  constexpr std::uint64_t kFacts[] = {kLayoutVersion,
+                                      kMaxMethods,
+                                      kMaxFreeRings,
+                                      kObituariesPerSeat,
+                                      kEnvelopeOffset,
+                                      kPayloadOffset,
+                                      kMaxEnvelopeBytes,
+                                      kFrameDescriptors,
+                                      sizeof(FrameDescriptor),
+                                      sizeof(AreaHeader),
+                                      sizeof(ControlHeader),
+                                      sizeof(MethodRecord),
+                                      sizeof(SeatRecord),
+                                      sizeof(Obituary),
+                                      sizeof(ClientRecord),
+                                      sizeof(RingHeader),
+                                      offsetof(ControlHeader, geometry),
+                                      offsetof(ControlHeader, pool),
+                                      offsetof(ControlHeader, method_count),
+                                      offsetof(ControlHeader, audit_bell),
+                                      offsetof(ControlHeader, next_ticket),
+                                      offsetof(SeatRecord, bell),
+                                      offsetof(SeatRecord, calls),
+                                      offsetof(SeatRecord, pid_start_time),
+                                      offsetof(Obituary, wait_status),
+                                      offsetof(Obituary, tail),
+                                      offsetof(ClientRecord, name),
+                                      offsetof(ClientRecord, calls),
+                                      kFlagListed,
+                                      kFlagCallerSleeps,
+                                      kFlagLost,
+                                      kObituaryMask,
+                                      kSlotStates,
+                                      std::size(kArrows)};
+  std::uint64_t hash = 0xCBF29CE484222325;
+  for (std::uint64_t fact : kFacts) {
+    for (int byte = 0; byte < 8; ++byte) {
+      hash = (hash ^ (fact >> (8 * byte) & 0xFF)) * 0x100000001B3;
+    }
+  }
+  return hash;
+}
+
+}  // namespace slotring::layout
+
+#endif  // SLOTRING_SCHEMAS_CONTROL_LAYOUT_H_

@@ -6,13 +6,12 @@
 //
 //      0 +------------------------------------------------------+
 //        | produced:32  consumed:32  reserved:64                | the writer's counters
-//     16 | FrameDescriptor[8]  {payload at, bytes; envelope at,  | a ring: frame n is described
-//        |                      bytes; flags}   24 bytes each   | at n mod 8
-//    208 | reserved                                             |
-//    256 +------------------------------------------------------+
-//        | envelope (FlatBuffers, 64 bytes reserved)            | a unary call's place
-//    320 | payload section, 64-byte aligned ...                 |
-//        | (an envelope over 64 bytes goes behind the payload)  |
+//     16 | FrameDescriptor[8]   16 bytes each, frame 0's last   | a ring: frame n is described
+//    ... | ... frame 1 at 112                                   | by entry 7 - n mod 8
+//    128 | frame 0's: {payload: offset, bytes; envelope: ...}   | one cache line: all that a
+//    144 | plain envelope (FlatBuffers, 48 bytes reserved)      | unary call adds to its payload
+//    192 | payload section, 64-byte aligned ...                 |
+//        | (an envelope over 48 bytes goes behind the payload)  |
 //        +------------------------------------------------------+ Geometry::area_bytes
 //
 // A unary call is one frame each way: descriptor 0, published by the slot word's own transition
@@ -42,36 +41,53 @@ inline constexpr std::size_t kFrameDescriptors = 8;
 // in its reader; they are written and read relaxed, and published by the slot word or by
 // `produced`.
 struct FrameDescriptor {
-  std::atomic<std::uint64_t> payload_offset;  // from the area's start, a multiple of 64
-  std::atomic<std::uint64_t> payload_bytes;
+  std::atomic<std::uint64_t> payload;          // PayloadExtent
   std::atomic<std::uint32_t> envelope_offset;  // from the area's start, a multiple of 8
   std::atomic<std::uint16_t> envelope_bytes;
   std::atomic<std::uint16_t> flags;  // reserved, 0
 };
 
-struct alignas(kCacheLineBytes) AreaHeader {
+// {offset in 64-byte lines from the area's start:28 | bytes:36}
+struct PayloadExtent {
+  std::uint64_t offset;  // a multiple of 64
+  std::uint64_t bytes;
+
+  static constexpr PayloadExtent unpack(std::uint64_t word) {
+    return {(word >> 36) * kCacheLineBytes, word & ((std::uint64_t{1} << 36) - 1)};
+  }
+  constexpr std::uint64_t pack() const { return offset / kCacheLineBytes << 36 | bytes; }
+};
+
+struct AreaHeader {
   std::atomic<std::uint32_t> produced;
   std::atomic<std::uint32_t> consumed;
   std::uint64_t reserved;
-  FrameDescriptor descriptors[kFrameDescriptors];
-  std::uint8_t padding[48];
+  FrameDescriptor descriptors[kFrameDescriptors];  // through descriptor()
+
+  FrameDescriptor& descriptor(std::uint32_t frame) {
+    return descriptors[kFrameDescriptors - 1 - frame % kFrameDescriptors];
+  }
+  const FrameDescriptor& descriptor(std::uint32_t frame) const {
+    return descriptors[kFrameDescriptors - 1 - frame % kFrameDescriptors];
+  }
 };
 
+inline constexpr std::uint32_t kFrameOffset = 128;  // the line of frame 0's descriptor and envelope
 inline constexpr std::uint32_t kEnvelopeOffset = sizeof(AreaHeader);
-inline constexpr std::uint32_t kEnvelopeReservedBytes = 64;
+inline constexpr std::uint32_t kEnvelopeReservedBytes = 48;
 inline constexpr std::uint64_t kPayloadOffset = kEnvelopeOffset + kEnvelopeReservedBytes;
 
-static_assert(sizeof(FrameDescriptor) == 24);
-static_assert(offsetof(FrameDescriptor, payload_offset) == 0);
-static_assert(offsetof(FrameDescriptor, payload_bytes) == 8);
-static_assert(offsetof(FrameDescriptor, envelope_offset) == 16);
-static_assert(offsetof(FrameDescriptor, envelope_bytes) == 20);
-static_assert(offsetof(FrameDescriptor, flags) == 22);
-static_assert(sizeof(AreaHeader) == 256);
+static_assert(sizeof(FrameDescriptor) == 16);
+static_assert(offsetof(FrameDescriptor, payload) == 0);
+static_assert(offsetof(FrameDescriptor, envelope_offset) == 8);
+static_assert(offsetof(FrameDescriptor, envelope_bytes) == 12);
+static_assert(offsetof(FrameDescriptor, flags) == 14);
+static_assert(sizeof(AreaHeader) == 144);
 static_assert(offsetof(AreaHeader, produced) == 0);
 static_assert(offsetof(AreaHeader, consumed) == 4);
 static_assert(offsetof(AreaHeader, descriptors) == 16);
-static_assert(kPayloadOffset % kCacheLineBytes == 0);
+static_assert(kEnvelopeOffset == kFrameOffset + sizeof(FrameDescriptor));
+static_assert(kPayloadOffset == kFrameOffset + kCacheLineBytes);
 static_assert(std::atomic<std::uint16_t>::is_always_lock_free);
 
 }  // namespace slotring::layout

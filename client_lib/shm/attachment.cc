@@ -43,8 +43,8 @@ Status open_data(Attachment& joined, Packet& packet, const Geometry& geometry, w
   Result<DataMemory> replies = DataMemory::open(std::move(packet.descriptors[2]), geometry,
                                                 worker ? Access::kReadWrite : Access::kReadOnly);
   if (!replies) return std::move(replies).error();
-  joined.requests = std::make_unique<DataMemory>(*std::move(requests));
-  joined.replies = std::make_unique<DataMemory>(*std::move(replies));
+  joined.requests = std::make_shared<DataMemory>(*std::move(requests));
+  joined.replies = std::make_shared<DataMemory>(*std::move(replies));
   return Done{};
 }
 
@@ -77,7 +77,7 @@ Result<Attachment> attach(int socket, wire::Role role, std::string_view name,
   joined.supervisor_pid = welcome.supervisor_pid();
   joined.index = welcome.index();
   joined.generation = welcome.generation();
-  joined.segment = std::make_unique<ControlSegment>(*std::move(segment));
+  joined.segment = std::make_shared<ControlSegment>(*std::move(segment));
   if (!observer) {
     if (Status opened = open_data(joined, *packet, geometry, role); !opened) {
       return std::move(opened).error();

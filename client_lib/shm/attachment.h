@@ -20,9 +20,9 @@ struct Attachment {
   std::int32_t supervisor_pid = 0;
   std::uint32_t index = 0;                  // in the client table, or the seat
   std::uint32_t generation = 0;             // attach epoch, or the seat's generation
-  std::unique_ptr<ControlSegment> segment;  // read-only for an observer
-  std::unique_ptr<DataMemory> requests;     // null for an observer
-  std::unique_ptr<DataMemory> replies;      // null for an observer
+  std::shared_ptr<ControlSegment> segment;  // read-only for an observer
+  std::shared_ptr<DataMemory> requests;     // null for an observer
+  std::shared_ptr<DataMemory> replies;      // null for an observer
 };
 
 // Joins as `role`, giving `name` for the supervisor's log. Errors: what the supervisor refused with

@@ -22,6 +22,11 @@ class DataMemory {
  public:
   static Result<DataMemory> open(UniqueFd memory, const Geometry& geometry, Access access);
 
+  // A read-only mapping of one area, beside the one that area() is in.
+  Result<Mapping> map_area(SlotIndex slot) const {
+    return Mapping::map(memory_, Access::kReadOnly, offset(slot), area_bytes_);
+  }
+
   std::byte* area(SlotIndex slot) const { return mapping_.data() + offset(slot); }
   std::uint64_t offset(SlotIndex slot) const { return slot * area_bytes_; }
   std::uint64_t area_bytes() const { return area_bytes_; }

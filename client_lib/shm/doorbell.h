@@ -45,8 +45,9 @@ class Doorbell {
     return (word_->fetch_or(bits, std::memory_order_seq_cst) & kSleeps) != 0;
   }
 
-  // Whether there is something to take; what a waiting worker polls.
-  bool rung() const { return (word_->load(std::memory_order_acquire) & ~kSleeps) != 0; }
+  // What there is to take; what a waiting worker polls.
+  std::uint32_t look() const { return word_->load(std::memory_order_acquire) & ~kSleeps; }
+  bool rung() const { return look() != 0; }
 
   // Takes all bits. Only the worker.
   std::uint32_t take() { return word_->exchange(0, std::memory_order_seq_cst) & ~kSleeps; }

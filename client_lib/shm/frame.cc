@@ -12,6 +12,7 @@ using layout::FrameDescriptor;
 using layout::kEnvelopeOffset;
 using layout::kEnvelopeReservedBytes;
 using layout::kPayloadOffset;
+using layout::PayloadExtent;
 
 namespace {
 
@@ -120,10 +121,9 @@ Result<std::span<std::byte>> FrameWriter::payload_space(std::uint64_t bytes) {
 void FrameWriter::describe(std::uint64_t payload_bytes, std::uint64_t envelope_offset,
                            std::size_t envelope_bytes) {
   auto* header = reinterpret_cast<AreaHeader*>(memory_->area(slot_));
-  FrameDescriptor& descriptor = header->descriptors[0];
+  FrameDescriptor& descriptor = header->descriptor(0);
   constexpr auto kRelaxed = std::memory_order_relaxed;
-  descriptor.payload_offset.store(kPayloadOffset, kRelaxed);
-  descriptor.payload_bytes.store(payload_bytes, kRelaxed);
+  descriptor.payload.store(PayloadExtent{kPayloadOffset, payload_bytes}.pack(), kRelaxed);
   descriptor.envelope_offset.store(static_cast<std::uint32_t>(envelope_offset), kRelaxed);
   descriptor.envelope_bytes.store(static_cast<std::uint16_t>(envelope_bytes), kRelaxed);
   descriptor.flags.store(0, kRelaxed);
@@ -179,14 +179,13 @@ Result<Frame> FrameReader::read(const std::byte* area, std::uint64_t area_bytes,
                                 std::uint32_t index, std::uint32_t generation) {
   constexpr auto kRelaxed = std::memory_order_relaxed;
   const auto* header = reinterpret_cast<const AreaHeader*>(area);
-  const FrameDescriptor& descriptor = header->descriptors[index % layout::kFrameDescriptors];
-  const std::uint64_t payload_offset = descriptor.payload_offset.load(kRelaxed);
-  const std::uint64_t payload_bytes = descriptor.payload_bytes.load(kRelaxed);
+  const FrameDescriptor& descriptor = header->descriptor(index);
+  const PayloadExtent payload = PayloadExtent::unpack(descriptor.payload.load(kRelaxed));
   const std::uint64_t envelope_offset = descriptor.envelope_offset.load(kRelaxed);
   const std::size_t envelope_bytes = descriptor.envelope_bytes.load(kRelaxed);
 
-  if (payload_offset < kPayloadOffset || payload_offset % layout::kCacheLineBytes != 0 ||
-      payload_offset > area_bytes || payload_bytes > area_bytes - payload_offset) {
+  if (payload.offset < kPayloadOffset || payload.offset > area_bytes ||
+      payload.bytes > area_bytes - payload.offset) {
     return bad_frame("the frame's payload lies outside the slot's area");
   }
   if (envelope_offset < kEnvelopeOffset || envelope_offset % 8 != 0 ||
@@ -208,7 +207,7 @@ Result<Frame> FrameReader::read(const std::byte* area, std::uint64_t area_bytes,
   return Frame{FrameHead{fixed.call_id(), fixed.deadline_ns(), fixed.generation(), fixed.method(),
                          fixed.kind()},
                envelope->rare(),
-               std::span(area + payload_offset, static_cast<std::size_t>(payload_bytes))};
+               std::span(area + payload.offset, static_cast<std::size_t>(payload.bytes))};
 }
 
 std::optional<Error> error_of(const Frame& frame) {

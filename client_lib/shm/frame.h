@@ -24,6 +24,17 @@
 
 namespace slotring::shm {
 
+// Asks for the lines that a small frame in `area` takes, before they are needed: they are in
+// another core's cache.
+inline void prefetch_frame_to_read(const std::byte* area) {
+  __builtin_prefetch(area + layout::kFrameOffset, 0);
+  __builtin_prefetch(area + layout::kPayloadOffset, 0);
+}
+inline void prefetch_frame_to_write(const std::byte* area) {
+  __builtin_prefetch(area + layout::kFrameOffset, 1);
+  __builtin_prefetch(area + layout::kPayloadOffset, 1);
+}
+
 // What travels with every frame; see wire::FixedPart.
 struct FrameHead {
   std::uint64_t call_id = 0;

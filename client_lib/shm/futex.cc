@@ -8,15 +8,20 @@
 namespace slotring::shm {
 
 namespace {
-constexpr std::uint64_t kNsPerSecond = 1'000'000'000;
-}
 
-MonotonicNs monotonic_now() {
+constexpr std::uint64_t kNsPerSecond = 1'000'000'000;
+
+MonotonicNs read_clock(clockid_t clock) {
   timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
+  clock_gettime(clock, &now);
   return static_cast<std::uint64_t>(now.tv_sec) * kNsPerSecond +
          static_cast<std::uint64_t>(now.tv_nsec);
 }
+
+}  // namespace
+
+MonotonicNs monotonic_now() { return read_clock(CLOCK_MONOTONIC); }
+MonotonicNs coarse_now() { return read_clock(CLOCK_MONOTONIC_COARSE); }
 
 void futex_wait(const std::uint32_t* address, std::uint32_t expected, MonotonicNs deadline) {
   timespec until;

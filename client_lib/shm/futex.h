@@ -14,6 +14,8 @@ using MonotonicNs = std::uint64_t;
 inline constexpr MonotonicNs kNever = 0;
 
 MonotonicNs monotonic_now();
+// The same clock, some milliseconds behind and several times cheaper.
+MonotonicNs coarse_now();
 
 // The 32 bits that a futex on `word` sleeps on: its low half.
 inline const std::uint32_t* futex_half(const std::atomic<std::uint64_t>& word) {

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <cstring>
 #include <string>
 #include <system_error>
 
@@ -123,6 +124,27 @@ Result<Mapping> Mapping::map(const UniqueFd& memory, Access access, std::uint64_
   mapping.data_ = static_cast<std::byte*>(mapping.region_->region.get_address());
   mapping.bytes_ = bytes;
   return mapping;
+}
+
+Status Mapping::make_private(std::uint64_t bytes, Contents contents) {
+  const std::size_t page = bip::mapped_region::get_page_size();
+  const std::size_t whole = static_cast<std::size_t>((bytes + page - 1) / page * page);
+  void* copy = ::mmap(nullptr, whole, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (copy == MAP_FAILED) return system_error("mmap", errno);
+  if (contents == Contents::kSame) std::memcpy(copy, data_, static_cast<std::size_t>(bytes));
+  // Moving pages over a mapping replaces it under the kernel's lock on the address space.
+  if (::mprotect(copy, whole, PROT_READ) != 0 ||
+      ::mremap(copy, whole, whole, MREMAP_MAYMOVE | MREMAP_FIXED, data_) == MAP_FAILED) {
+    const int error_number = errno;
+    ::munmap(copy, whole);
+    return system_error("mremap", error_number);
+  }
+  // What stays mapped when this fails costs addresses, no memory.
+  if (bytes_ > whole && region_->region.shrink_by(static_cast<std::size_t>(bytes_ - whole))) {
+    bytes_ = whole;
+  }
+  return Done{};
 }
 
 }  // namespace slotring::shm

@@ -51,6 +51,13 @@ class Mapping {
   std::byte* data() const { return data_; }
   std::uint64_t size() const { return bytes_; }
 
+  enum class Contents { kSame, kZeros };
+  // Cuts this mapping off from shared memory: its first `bytes`, rounded up to pages, become
+  // private read-only pages at the same addresses, in one step (no reader sees anything between);
+  // the rest is unmapped. For a read-only mapping whose bytes somebody still looks at. Nothing has
+  // changed after an error.
+  Status make_private(std::uint64_t bytes, Contents contents);
+
  private:
   struct Region;
   std::unique_ptr<Region> region_;

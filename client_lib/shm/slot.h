@@ -29,6 +29,7 @@ using layout::SlotWord;
 struct MoveResult {
   bool moved;
   SlotWord before;  // the word that was replaced, or the one that forbade the move
+  SlotWord after;   // the word now, when it moved
 };
 
 template <class AtomicWord>
@@ -38,6 +39,7 @@ SlotWord load_slot(const AtomicWord& word) {
   return SlotWord::unpack(word.load(std::memory_order_seq_cst));
 }
 
+// `held.flags` is a guess that saves a second try when it is right.
 // Replaces `held`'s step by `next` (whole, but for the flags, which are (old & keep) | next.flags).
 template <class AtomicWord>
 [[nodiscard]] MoveResult try_replace(AtomicWord& word, const SlotWord& held, SlotWord next,
@@ -46,11 +48,11 @@ template <class AtomicWord>
   const SlotFlags set = next.flags;
   for (;;) {
     const SlotWord before = SlotWord::unpack(seen);
-    if (!before.same_step(held)) return {false, before};
+    if (!before.same_step(held)) return {false, before, before};
     next.flags = static_cast<SlotFlags>((before.flags & keep) | set);
     if (word.compare_exchange_strong(seen, next.pack(), std::memory_order_seq_cst,
                                      std::memory_order_acquire)) {
-      return {true, before};
+      return {true, before, next};
     }
   }
 }

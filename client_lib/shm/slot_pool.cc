@@ -27,8 +27,9 @@ std::optional<Claim> SlotPool::try_claim_last(std::uint16_t owner, SlotIndex las
   if (seen.state != SlotState::kFree || !is_ready(last)) return std::nullopt;
   if (segment_->busy_slots(segment_->seat_of(last)) != 0) return std::nullopt;
   // The hint, if there is one, stays in its ring, and `listed` with it.
-  if (!try_claim_slot(word(last), seen, owner, /*clear_listed=*/false).moved) return std::nullopt;
-  return Claim{last, {seen.generation, owner, SlotState::kClaimed, 0}};
+  const MoveResult claimed = try_claim_slot(word(last), seen, owner, /*clear_listed=*/false);
+  if (!claimed.moved) return std::nullopt;
+  return Claim{last, claimed.after};
 }
 
 std::optional<Claim> SlotPool::try_claim_hinted(std::uint16_t owner, SlotIndex slot) const {
@@ -36,7 +37,7 @@ std::optional<Claim> SlotPool::try_claim_hinted(std::uint16_t owner, SlotIndex s
   for (;;) {
     if (seen.state == SlotState::kFree && is_ready(slot)) {
       const MoveResult claimed = try_claim_slot(word(slot), seen, owner, /*clear_listed=*/true);
-      if (claimed.moved) return Claim{slot, {seen.generation, owner, SlotState::kClaimed, 0}};
+      if (claimed.moved) return Claim{slot, claimed.after};
       seen = claimed.before;
     } else if (!seen.has(kFlagListed) ||
                try_set_flags(word(slot), seen, static_cast<SlotFlags>(seen.flags & ~kFlagListed))) {
@@ -59,9 +60,8 @@ std::optional<Claim> SlotPool::try_claim_scanning(std::uint16_t owner, SlotIndex
     const SlotIndex slot = (start + i) % slots;
     const SlotWord seen = load_slot(word(slot));
     if (seen.state != SlotState::kFree || !is_ready(slot)) continue;
-    if (try_claim_slot(word(slot), seen, owner, /*clear_listed=*/false).moved) {
-      return Claim{slot, {seen.generation, owner, SlotState::kClaimed, 0}};
-    }
+    const MoveResult claimed = try_claim_slot(word(slot), seen, owner, /*clear_listed=*/false);
+    if (claimed.moved) return Claim{slot, claimed.after};
   }
   return std::nullopt;
 }

@@ -1,20 +1,34 @@
 #include "client_lib/shm/worker_seat.h"
 
+#include <bit>
 #include <climits>
+#include <utility>
 
 namespace slotring::shm {
 
 Result<WorkerSeat> WorkerSeat::attach(int socket, std::string_view name, MonotonicNs deadline) {
   Result<Attachment> joined = shm::attach(socket, wire::Role::Worker, name, deadline);
   if (!joined) return std::move(joined).error();
-  return WorkerSeat(*std::move(joined));
+  return sit_down(*std::move(joined));
 }
 
-WorkerSeat::WorkerSeat(Attachment joined)
+Result<WorkerSeat> WorkerSeat::sit_down(Attachment joined) {
+  std::vector<Mapping> request_areas;
+  const std::uint32_t slots = joined.segment->geometry().slots_per_worker;
+  for (std::uint32_t i = 0; i < slots; ++i) {
+    Result<Mapping> area = joined.requests->map_area(joined.segment->first_slot(joined.index) + i);
+    if (!area) return std::move(area).error();
+    request_areas.push_back(*std::move(area));
+  }
+  return WorkerSeat(std::move(joined), std::move(request_areas));
+}
+
+WorkerSeat::WorkerSeat(Attachment joined, std::vector<Mapping> request_areas)
     : joined_(std::move(joined)),
       pool_(*joined_.segment),
       bell_(joined_.segment->seat(joined_.index).bell),
       first_slot_(joined_.segment->first_slot(joined_.index)),
+      request_areas_(std::move(request_areas)),
       to_look_at_(Bell::kPendingMask) {
   for (std::uint32_t i = 0; i < segment().geometry().slots_per_worker; ++i) {
     writers_.emplace_back(*joined_.replies, first_slot_ + i);
@@ -22,39 +36,49 @@ WorkerSeat::WorkerSeat(Attachment joined)
 }
 
 std::optional<RunningCall> WorkerSeat::try_next() {
-  to_look_at_ |= bell_.take() & Bell::kPendingMask;
+  if (to_look_at_ == 0) take_bits();
   const std::uint32_t slots = segment().geometry().slots_per_worker;
   while (to_look_at_ != 0) {
-    for (std::uint32_t i = 0; i < slots; ++i) {
-      const std::uint32_t slot = (next_slot_ + i) % slots;
-      if ((to_look_at_ & Bell::bit_of(slot)) == 0) continue;
+    // From where the last look ended, so that no slot starves.
+    const std::uint32_t later = to_look_at_ & (~0u << next_bit_);
+    const auto bit = static_cast<std::uint32_t>(std::countr_zero(later != 0 ? later : to_look_at_));
+    for (std::uint32_t slot = bit; slot < slots; slot += Bell::kPendingBits) {
       if (std::optional<RunningCall> call = try_start(first_slot_ + slot)) {
-        // Its bit stays: another slot of the same bit may be requested. The look after this call
-        // finds out.
-        next_slot_ = slot + 1;
-        if (slots <= Bell::kPendingBits) to_look_at_ &= ~Bell::bit_of(slot);
+        next_bit_ = (bit + 1) % Bell::kPendingBits;
+        // With more slots than bits the bit stays: another slot of it may be requested, too.
+        if (slots <= Bell::kPendingBits) to_look_at_ &= ~(1u << bit);
         return call;
       }
     }
-    to_look_at_ = bell_.take() & Bell::kPendingMask;
+    to_look_at_ &= ~(1u << bit);
+    if (to_look_at_ == 0) take_bits();
   }
   return std::nullopt;
+}
+
+void WorkerSeat::take_bits() {
+  const std::uint32_t rung = bell_.look() & Bell::kPendingMask;
+  if (rung == 0) return;
+  // What the first call needs lies in the caller's cache: ask for it while the bell is being taken.
+  const auto slot = static_cast<std::uint32_t>(std::countr_zero(rung));
+  if (slot < segment().geometry().slots_per_worker) {
+    __builtin_prefetch(&pool_.word(first_slot_ + slot), 1);
+    prefetch_frame_to_read(request_areas_[slot].data());
+    prefetch_frame_to_write(joined_.replies->area(first_slot_ + slot));
+  }
+  to_look_at_ = bell_.take() & Bell::kPendingMask;
 }
 
 std::optional<RunningCall> WorkerSeat::try_start(SlotIndex slot) {
   AtomicWord& word = pool_.word(slot);
   const SlotWord requested = load_slot(word);
   if (requested.state != SlotState::kRequested) return std::nullopt;
-  const std::byte* area = joined_.requests->area(slot);
-  // The frame comes from another core: fetch its lines while the word is being moved.
-  __builtin_prefetch(area);
-  __builtin_prefetch(area + layout::kEnvelopeOffset);
-  __builtin_prefetch(area + layout::kPayloadOffset);
-  if (!try_move(word, requested, SlotState::kRunning, Actor::kWorker).moved) return std::nullopt;
+  const std::byte* area = request_areas_[slot - first_slot_].data();
+  const MoveResult started = try_move(word, requested, SlotState::kRunning, Actor::kWorker);
+  if (!started.moved) return std::nullopt;
 
   writer(slot).trim();  // what the reply before used above the warm part
-  RunningCall call{slot, requested, {}, {}, {}};
-  call.word.state = SlotState::kRunning;
+  RunningCall call{slot, started.after, {}, {}, {}};
   const Result<Frame> frame =
       reader_.read(area, joined_.requests->area_bytes(), 0, requested.generation);
   if (!frame) {
@@ -66,7 +90,7 @@ std::optional<RunningCall> WorkerSeat::try_start(SlotIndex slot) {
   if (call.head.method == 0 && frame->rare != nullptr && frame->rare->method_name() != nullptr) {
     call.method_name = frame->rare->method_name()->string_view();
   }
-  if (call.head.deadline_ns != kNever && monotonic_now() >= call.head.deadline_ns) {
+  if (call.head.deadline_ns != kNever && coarse_now() >= call.head.deadline_ns) {
     fail(call, Error{.code = ErrorCode::kDeadlineExceeded,
                      .message = "the deadline passed before the call was started",
                      .retryable = true});
@@ -131,6 +155,12 @@ void WorkerSeat::let_go(const RunningCall& call) {
     writer(call.slot).trim();
     (void)pool_.try_release(call.slot, replied.before, Actor::kWorker);
   }
+}
+
+Result<Mapping> WorkerSeat::give_request_area(const RunningCall& call) {
+  Result<Mapping> fresh = joined_.requests->map_area(call.slot);
+  if (!fresh) return fresh;
+  return std::exchange(request_areas_[call.slot - first_slot_], *std::move(fresh));
 }
 
 bool WorkerSeat::cancelled(const RunningCall& call) const {

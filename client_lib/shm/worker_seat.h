@@ -52,12 +52,17 @@ class WorkerSeat {
   // Says Hello on `socket`, maps what the Welcome brings. Errors: as receive_welcome(), and those
   // of opening the memories.
   static Result<WorkerSeat> attach(int socket, std::string_view name, MonotonicNs deadline);
+  // The same for a worker that has joined already.
+  static Result<WorkerSeat> sit_down(Attachment joined);
 
   SeatIndex index() const { return joined_.index; }
   std::uint32_t generation() const { return joined_.generation; }
   const std::string& pool_name() const { return joined_.pool; }
   const ControlSegment& segment() const { return *joined_.segment; }
-  const DataMemory& requests() const { return *joined_.requests; }
+  // The most bytes that a reply's payload may have.
+  std::uint64_t max_reply_bytes() const {
+    return joined_.replies->area_bytes() - layout::kPayloadOffset;
+  }
 
   // The next requested call, now RUNNING, or nothing when none is pending. Never blocks.
   [[nodiscard]] std::optional<RunningCall> try_next();
@@ -78,6 +83,12 @@ class WorkerSeat {
   // Ends the call with an error.
   void fail(const RunningCall& call, const Error& error);
 
+  // For a handler that keeps looking at `call.payload` after its call: gives away the mapping that
+  // the payload lies in, to be cut off from shared memory (Mapping::make_private) before the call
+  // ends. Later calls of the slot use a new mapping of the same area. Errors: OUT_OF_MEMORY;
+  // nothing has changed then.
+  Result<Mapping> give_request_area(const RunningCall& call);
+
   // Whether the caller has gone: its deadline passed, it cancelled, or it died.
   bool cancelled(const RunningCall& call) const;
 
@@ -87,7 +98,8 @@ class WorkerSeat {
  private:
   using Bell = Doorbell<std::atomic<std::uint32_t>>;
 
-  explicit WorkerSeat(Attachment joined);
+  WorkerSeat(Attachment joined, std::vector<Mapping> request_areas);
+  void take_bits();
   std::optional<RunningCall> try_start(SlotIndex slot);
   void let_go(const RunningCall& call);
   FrameWriter& writer(SlotIndex slot) { return writers_[slot - first_slot_]; }
@@ -96,12 +108,13 @@ class WorkerSeat {
   SlotPool pool_;
   Bell bell_;
   SlotIndex first_slot_;
-  std::vector<FrameWriter> writers_;  // one a slot of this seat
+  std::vector<Mapping> request_areas_;  // one a slot of this seat
+  std::vector<FrameWriter> writers_;    // one a slot of this seat
   FrameReader reader_;
   AdaptiveWait waiting_;
   std::uint32_t
       to_look_at_;  // bits taken from the bell; at first all, for a predecessor's requests
-  std::uint32_t next_slot_ = 0;  // of this seat; where the search goes on, so that none starves
+  std::uint32_t next_bit_ = 0;  // where the search goes on, so that none starves
 };
 
 }  // namespace slotring::shm

@@ -1,0 +1,100 @@
+#include "slotring/client.h"
+
+#include <errno.h>
+
+#include <cstring>
+
+#include "client_lib/client_core.h"
+#include "client_lib/shm/peer_socket.h"
+#include "client_lib/shm/value.h"
+
+namespace slotring {
+
+using internal::ClientCore;
+using internal::deadline_after;
+
+Lease& Lease::operator=(Lease&& other) noexcept {
+  if (this == &other) return *this;
+  release();
+  core_ = std::exchange(other.core_, nullptr);
+  slot_ = other.slot_;
+  generation_ = other.generation_;
+  call_id_ = other.call_id_;
+  deadline_ns_ = other.deadline_ns_;
+  granted_bytes_ = other.granted_bytes_;
+  flags_ = other.flags_;
+  phase_ = other.phase_;
+  return *this;
+}
+
+namespace {
+Error void_lease() { return Error{ErrorCode::kInvalidArgument, "the lease holds no slot"}; }
+}  // namespace
+
+Result<std::span<std::byte>> Lease::request(std::size_t bytes) {
+  return core_ == nullptr ? void_lease() : core_->request(*this, bytes);
+}
+
+Status Lease::submit(std::string_view method, PayloadKind kind, std::size_t bytes) {
+  return core_ == nullptr ? void_lease() : core_->submit(*this, method, kind, bytes);
+}
+
+Result<ReplyView> Lease::wait() { return core_ == nullptr ? void_lease() : core_->wait(*this); }
+
+void Lease::release() {
+  if (core_ != nullptr) core_->release(*this);
+}
+
+Result<std::vector<std::uint8_t>> Reply::value() const {
+  if (kind() != PayloadKind::kValue) {
+    return Error{ErrorCode::kInvalidArgument, "the reply holds raw bytes or nothing, no value"};
+  }
+  return shm::copy_verified_value(bytes());
+}
+
+Client::Client(std::unique_ptr<ClientCore> core) : core_(std::move(core)) {}
+Client::Client(Client&&) noexcept = default;
+Client& Client::operator=(Client&&) noexcept = default;
+Client::~Client() = default;
+
+Result<Client> Client::attach(std::string_view name_or_path, const AttachOptions& options) {
+  Result<shm::UniqueFd> socket = shm::connect_to(shm::socket_path(name_or_path));
+  if (!socket) return std::move(socket).error();
+  const std::string name = options.name.empty() ? program_invocation_short_name : options.name;
+  Result<shm::Attachment> joined =
+      shm::attach(socket->get(), wire::Role::Client, name, deadline_after(options.timeout));
+  if (!joined) return std::move(joined).error();
+  auto core = std::make_unique<ClientCore>(*std::move(socket), *std::move(joined));
+  if (Status usable = core->check_process(); !usable) return std::move(usable).error();
+  return Client(std::move(core));
+}
+
+const std::string& Client::pool() const { return core_->pool_name(); }
+
+Result<Lease> Client::claim(const CallOptions& options) {
+  return core_->claim(deadline_after(options.timeout));
+}
+
+Result<Reply> Client::call(std::string_view method, Payload payload, const CallOptions& options) {
+  const shm::MonotonicNs deadline = deadline_after(options.timeout);
+  for (;;) {
+    Result<Lease> lease = core_->claim(deadline);
+    if (!lease) return std::move(lease).error();
+    const std::span<const std::byte> data = payload.data();
+    Result<std::span<std::byte>> space = lease->request(data.size());
+    if (!space) return std::move(space).error();
+    if (!data.empty()) std::memcpy(space->data(), data.data(), data.size());
+    Status submitted = lease->submit(method, payload.kind(), data.size());
+    if (submitted) {
+      Result<ReplyView> reply = lease->wait();
+      if (reply) return Reply(*std::move(lease), *reply);
+      submitted = std::move(reply).error();
+    }
+    // A worker that left before it started the call: nothing ran, another may. claim() ends this
+    // when there is no other.
+    const Error& error = submitted.error();
+    if (error.category() != ErrorCategory::kWorker || !error.retryable) return error;
+  }
+}
+
+}  // namespace slotring

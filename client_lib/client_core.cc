@@ -1,0 +1,295 @@
+#include "client_lib/client_core.h"
+
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "client_lib/shm/doorbell.h"
+#include "client_lib/shm/peer_socket.h"
+
+namespace slotring::internal {
+
+using layout::SeatState;
+using shm::Actor;
+using shm::SlotState;
+using shm::SlotWord;
+
+namespace {
+
+// The slot that this thread used last, and of which client.
+struct LastSlot {
+  std::uint64_t instance = 0;
+  shm::SlotIndex slot = shm::kNoSlot;
+};
+thread_local LastSlot last_slot;
+
+std::uint64_t next_instance() {
+  static std::atomic<std::uint64_t> instances{0};
+  return instances.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
+constexpr char kSubmittedAlready[] = "the lease's request was submitted already";
+
+Error misuse(const char* what) { return Error{ErrorCode::kInvalidArgument, what}; }
+
+}  // namespace
+
+shm::MonotonicNs deadline_after(std::chrono::nanoseconds timeout) {
+  if (timeout == kNoTimeout) return shm::kNever;
+  const auto wait_ns = static_cast<std::uint64_t>(std::max<std::int64_t>(timeout.count(), 0));
+  return shm::monotonic_now() + wait_ns;
+}
+
+ClientCore::ClientCore(shm::UniqueFd socket, shm::Attachment joined)
+    : socket_(std::move(socket)),
+      joined_(std::move(joined)),
+      pool_(*joined_.segment),
+      owner_(static_cast<std::uint16_t>(joined_.index)),
+      // Unique among this pool's calls: which client, its how manieth attachment, its how manieth
+      // call.
+      next_call_(std::uint64_t{owner_} << 48 | std::uint64_t{joined_.generation & 0xFFFF} << 32),
+      instance_(next_instance()) {
+  const std::uint32_t slots = joined_.segment->geometry().slots();
+  sides_.reserve(slots);
+  for (shm::SlotIndex slot = 0; slot < slots; ++slot) sides_.emplace_back(*joined_.requests, slot);
+}
+
+ClientCore::~ClientCore() {
+  if (guard_.valid() && guard_.in_child()) return;
+  flatbuffers::FlatBufferBuilder builder;
+  // A supervisor that is gone needs no goodbye.
+  (void)shm::send_packet(socket_.get(), builder, wire::Message::Goodbye,
+                         wire::CreateGoodbye(builder).Union())
+      .ok();
+}
+
+Status ClientCore::check_process() const {
+  if (!guard_.valid()) {
+    return Error{ErrorCode::kSystemLimit, "no page for the guard against fork()"};
+  }
+  if (guard_.in_child()) {
+    return Error{ErrorCode::kForked,
+                 "this process was forked from the one that attached; attach again in the child"};
+  }
+  return Done{};
+}
+
+Result<Lease> ClientCore::claim(shm::MonotonicNs deadline) {
+  if (Status usable = check_process(); !usable) return std::move(usable).error();
+  const shm::SlotIndex last = last_slot.instance == instance_ ? last_slot.slot : shm::kNoSlot;
+  Result<shm::Claim> claim = pool_.claim(owner_, last, deadline);
+  if (!claim) return std::move(claim).error();
+  last_slot = {instance_, claim->slot};
+  shm::prefetch_frame_to_write(joined_.requests->area(claim->slot));
+  Lease lease;
+  lease.core_ = this;
+  lease.slot_ = claim->slot;
+  lease.generation_ = claim->word.generation;
+  lease.flags_ = claim->word.flags;
+  lease.call_id_ = next_call_.fetch_add(1, std::memory_order_relaxed);
+  lease.deadline_ns_ = deadline;
+  return lease;
+}
+
+Result<std::span<std::byte>> ClientCore::request(Lease& lease, std::size_t bytes) {
+  if (lease.phase_ != Lease::Phase::kClaimed) return misuse(kSubmittedAlready);
+  Result<std::span<std::byte>> space = sides_[lease.slot_].writer.payload_space(bytes);
+  if (space) lease.granted_bytes_ = bytes;
+  return space;
+}
+
+Status ClientCore::submit(Lease& lease, std::string_view method, PayloadKind kind,
+                          std::size_t bytes) {
+  if (Status usable = check_process(); !usable) return usable;
+  if (lease.phase_ != Lease::Phase::kClaimed) return misuse(kSubmittedAlready);
+  if (bytes > lease.granted_bytes_) {
+    return Error{ErrorCode::kPayloadTooLarge, "submit() of " + std::to_string(bytes) +
+                                                  " bytes where request() granted " +
+                                                  std::to_string(lease.granted_bytes_)};
+  }
+  if (method.empty() || method.size() > layout::kMaxNameBytes) {
+    return misuse("a method's name has 1 to 63 bytes");
+  }
+  const std::uint16_t id = methods_.find(method, *joined_.segment);
+  const shm::FrameHead head{lease.call_id_, lease.deadline_ns_, lease.generation_, id,
+                            static_cast<wire::PayloadKind>(kind)};
+  // An unknown method still goes to the worker, by its name, which can say what it has.
+  const shm::RareHead rare{.method_name = id == 0 ? method : std::string_view()};
+  if (Status committed = sides_[lease.slot_].writer.commit(head, bytes, rare); !committed) {
+    return committed;
+  }
+  auto& word = pool_.word(lease.slot_);
+  const SlotWord claimed = word_of(lease, SlotState::kClaimed);
+  if (!shm::try_move(word, claimed, SlotState::kRequested, Actor::kClient).moved) {
+    lease.core_ = nullptr;
+    return Error{ErrorCode::kBadSegment, "somebody else changed the word of a claimed slot"};
+  }
+  lease.phase_ = Lease::Phase::kSubmitted;
+  // After the store of REQUESTED (seq_cst, both): either the reaper of a retired seat sees the
+  // request in its walk, or this sees that the seat is retired.
+  const SeatState state = joined_.segment->seat_word(joined_.segment->seat_of(lease.slot_)).state;
+  if (state == SeatState::kRetired || state == SeatState::kVacant) {
+    if (end_call(lease) == SlotState::kRequested) {
+      return Error{.code = ErrorCode::kWorkerUnavailable,
+                   .message = "the slot's worker left for good before the call was sent",
+                   .retryable = true};
+    }
+    return Done{};  // the reaper was first; wait() tells its verdict
+  }
+  ring_bell(lease.slot_);
+  return Done{};
+}
+
+void ClientCore::ring_bell(shm::SlotIndex slot) const {
+  const shm::SeatIndex seat = joined_.segment->seat_of(slot);
+  std::atomic<std::uint32_t>& word = joined_.segment->seat(seat).bell;
+  shm::Doorbell bell(word);
+  const std::uint32_t slot_of_worker = slot - joined_.segment->first_slot(seat);
+  if (bell.ring(bell.bit_of(slot_of_worker))) shm::futex_wake(shm::futex_half(word), 1);
+}
+
+bool ClientCore::awaits_reply(const Lease& lease, const SlotWord& seen) const {
+  return seen.generation == lease.generation_ && seen.owner == owner_ &&
+         (seen.state == SlotState::kRequested || seen.state == SlotState::kRunning);
+}
+
+bool ClientCore::await_reply(const Lease& lease) {
+  auto& word = pool_.word(lease.slot_);
+  return sides_[lease.slot_].waiting.wait(
+      [&] { return !awaits_reply(lease, shm::load_slot(word)); },
+      [&] { sleep_until_replied(lease); }, lease.deadline_ns_);
+}
+
+void ClientCore::sleep_until_replied(const Lease& lease) const {
+  auto& word = pool_.word(lease.slot_);
+  SlotWord seen = shm::load_slot(word);
+  while (awaits_reply(lease, seen)) {
+    const auto flags = static_cast<shm::SlotFlags>(seen.flags | layout::kFlagCallerSleeps);
+    if (seen.flags == flags || shm::try_set_flags(word, seen, flags)) {
+      shm::futex_wait(shm::futex_half(word), static_cast<std::uint32_t>(seen.pack()),
+                      lease.deadline_ns_);
+      return;
+    }
+  }
+}
+
+Result<ReplyView> ClientCore::wait(Lease& lease) {
+  if (Status usable = check_process(); !usable) return std::move(usable).error();
+  if (lease.phase_ != Lease::Phase::kSubmitted) {
+    return misuse("the lease has no submitted call to wait for");
+  }
+  if (!await_reply(lease)) {
+    const SlotState ended_in = end_call(lease);
+    if (ended_in != SlotState::kReplied) return fail(deadline_error(ended_in));
+  }
+  __builtin_prefetch(&pool_.word(lease.slot_), 1);  // to be freed soon
+  shm::prefetch_frame_to_read(joined_.replies->area(lease.slot_));
+  const SlotWord replied = shm::load_slot(pool_.word(lease.slot_));
+  if (!replied.same_step(word_of(lease, SlotState::kReplied))) {
+    lease.core_ = nullptr;  // not ours any more: nothing to give back
+    return fail(Error{ErrorCode::kBadSegment, "somebody else changed the word of a called slot"});
+  }
+  lease.phase_ = Lease::Phase::kReplied;
+  lease.flags_ = replied.flags;
+  return read_reply(lease, replied);
+}
+
+SlotState ClientCore::end_call(Lease& lease) {
+  auto& word = pool_.word(lease.slot_);
+  const SlotWord requested = word_of(lease, SlotState::kRequested);
+  const SlotWord running = word_of(lease, SlotState::kRunning);
+  if (shm::try_move(word, requested, SlotState::kClaimed, Actor::kClient).moved) {
+    lease.phase_ = Lease::Phase::kClaimed;
+    release(lease);
+    return SlotState::kRequested;
+  }
+  if (shm::try_move(word, running, SlotState::kAbandoned, Actor::kClient).moved) {
+    lease.core_ = nullptr;  // the worker frees it
+    return SlotState::kRunning;
+  }
+  return SlotState::kReplied;
+}
+
+Error ClientCore::deadline_error(SlotState ended_in) const {
+  const bool never_started = ended_in == SlotState::kRequested;
+  return Error{.code = ErrorCode::kDeadlineExceeded,
+               .message = never_started ? "the deadline passed before a worker started the call"
+                                        : "the deadline passed while the handler ran",
+               .retryable = never_started};
+}
+
+Result<ReplyView> ClientCore::read_reply(Lease& lease, const SlotWord& replied) {
+  if (replied.has(layout::kFlagLost)) {
+    Error lost = lost_error(lease, replied);
+    release(lease);
+    return fail(std::move(lost));
+  }
+  const shm::DataMemory& replies = *joined_.replies;
+  Result<shm::Frame> frame = sides_[lease.slot_].reader.read(
+      replies.area(lease.slot_), replies.area_bytes(), 0, lease.generation_);
+  if (frame && frame->head.call_id != lease.call_id_) {
+    frame = Error{ErrorCode::kBadFrame, "the reply's frame is of another call"};
+  }
+  if (frame && frame->head.kind > wire::PayloadKind::Value) {
+    frame = Error{ErrorCode::kBadFrame, "the reply's payload is of an unknown kind"};
+  }
+  if (!frame) {
+    release(lease);
+    return fail(std::move(frame).error());
+  }
+  if (std::optional<Error> error = shm::error_of(*frame)) {
+    release(lease);
+    return fail(*std::move(error));
+  }
+  joined_.segment->client(owner_).calls.fetch_add(1, std::memory_order_relaxed);
+  return ReplyView{static_cast<PayloadKind>(frame->head.kind), frame->payload};
+}
+
+Error ClientCore::fail(Error error) const {
+  layout::ClientRecord& record = joined_.segment->client(owner_);
+  record.calls.fetch_add(1, std::memory_order_relaxed);
+  record.errors.fetch_add(1, std::memory_order_relaxed);
+  return error;
+}
+
+Error ClientCore::lost_error(const Lease& lease, const SlotWord& replied) const {
+  const shm::SeatIndex seat = joined_.segment->seat_of(lease.slot_);
+  const layout::Obituary& obituary = joined_.segment->obituary(
+      seat, (replied.flags & layout::kObituaryMask) >> layout::kObituaryShift);
+  const int status = obituary.wait_status.load(std::memory_order_relaxed);
+  const std::size_t tail_bytes = std::min<std::size_t>(
+      obituary.tail_bytes.load(std::memory_order_relaxed), sizeof(obituary.tail));
+  Error lost{.code = ErrorCode::kWorkerLost,
+             .message = "the worker (seat " + std::to_string(seat) + ", pid " +
+                        std::to_string(obituary.pid.load(std::memory_order_relaxed)) + ") "};
+  if (WIFSIGNALED(status)) {
+    const int signal = WTERMSIG(status);
+    const char* name = ::sigabbrev_np(signal);
+    lost.message += "was killed by signal " + std::to_string(signal) +
+                    (name == nullptr ? "" : " (SIG" + std::string(name) + ")");
+  } else {
+    lost.message += "exited with status " + std::to_string(WEXITSTATUS(status));
+  }
+  lost.retryable = replied.has(layout::kFlagNeverStarted);
+  lost.message += lost.retryable ? " before it started the call" : " during the call";
+  lost.traceback.assign(obituary.tail, tail_bytes);
+  return lost;
+}
+
+void ClientCore::release(Lease& lease) {
+  lease.core_ = nullptr;
+  if (guard_.in_child()) return;
+  // A call under way is taken back or abandoned, unless its reply comes first.
+  if (lease.phase_ == Lease::Phase::kSubmitted) {
+    if (end_call(lease) != SlotState::kReplied) return;
+    lease.phase_ = Lease::Phase::kReplied;
+  }
+  sides_[lease.slot_].writer.trim();
+  const SlotState state =
+      lease.phase_ == Lease::Phase::kReplied ? SlotState::kReplied : SlotState::kClaimed;
+  // A word that is no longer this lease's was scribbled over; there is nothing to give back.
+  (void)pool_.try_release(lease.slot_, word_of(lease, state), Actor::kClient);
+}
+
+}  // namespace slotring::internal

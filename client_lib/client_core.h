@@ -1,0 +1,85 @@
+// What a Client and its leases share: the attachment, and the steps of a call.
+//
+// Thread-safe. Per-slot state (writer, reader, what was learned about waiting) needs no lock: it is
+// touched only by the thread whose lease holds the slot, and the slot word hands it from one to the
+// next.
+
+#ifndef SLOTRING_CLIENT_LIB_CLIENT_CORE_H_
+#define SLOTRING_CLIENT_LIB_CLIENT_CORE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "client_lib/fork_guard.h"
+#include "client_lib/method_table.h"
+#include "client_lib/shm/adaptive_wait.h"
+#include "client_lib/shm/attachment.h"
+#include "client_lib/shm/frame.h"
+#include "client_lib/shm/slot_pool.h"
+#include "slotring/lease.h"
+#include "slotring/result.h"
+
+namespace slotring::internal {
+
+class ClientCore {
+ public:
+  ClientCore(shm::UniqueFd socket, shm::Attachment joined);
+  ~ClientCore();
+
+  const std::string& pool_name() const { return joined_.pool; }
+  // FORKED when this is a child of the process that attached, SYSTEM_LIMIT when that could not be
+  // told.
+  Status check_process() const;
+
+  Result<Lease> claim(shm::MonotonicNs deadline);
+  Result<std::span<std::byte>> request(Lease& lease, std::size_t bytes);
+  Status submit(Lease& lease, std::string_view method, PayloadKind kind, std::size_t bytes);
+  Result<ReplyView> wait(Lease& lease);
+  void release(Lease& lease);
+
+ private:
+  // This client's side of one slot.
+  struct SlotSide {
+    SlotSide(const shm::DataMemory& requests, shm::SlotIndex slot) : writer(requests, slot) {}
+    shm::FrameWriter writer;
+    shm::FrameReader reader;
+    shm::AdaptiveWait waiting;
+  };
+
+  shm::SlotWord word_of(const Lease& lease, shm::SlotState state) const {
+    return {lease.generation_, owner_, state, lease.flags_};
+  }
+  // Whether the word is still this lease's call, on its way to a reply.
+  bool awaits_reply(const Lease& lease, const shm::SlotWord& seen) const;
+  bool await_reply(const Lease& lease);
+  void ring_bell(shm::SlotIndex slot) const;
+  void sleep_until_replied(const Lease& lease) const;
+  // Ends a call that was not replied to: takes the request back, or abandons it. The state it was
+  // ended in; kReplied when a reply came first.
+  shm::SlotState end_call(Lease& lease);
+  Error deadline_error(shm::SlotState ended_in) const;
+  Result<ReplyView> read_reply(Lease& lease, const shm::SlotWord& replied);
+  Error lost_error(const Lease& lease, const shm::SlotWord& replied) const;
+  Error fail(Error error) const;  // counts it
+
+  shm::UniqueFd socket_;
+  shm::Attachment joined_;
+  shm::SlotPool pool_;
+  std::uint16_t owner_;
+  ForkGuard guard_;
+  MethodTable methods_;
+  std::vector<SlotSide> sides_;
+  std::atomic<std::uint64_t> next_call_;
+  std::uint64_t instance_;  // tells this core from an earlier one at the same address
+};
+
+// What deadline a timeout means, from now on.
+shm::MonotonicNs deadline_after(std::chrono::nanoseconds timeout);
+
+}  // namespace slotring::internal
+
+#endif  // SLOTRING_CLIENT_LIB_CLIENT_CORE_H_

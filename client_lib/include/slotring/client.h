@@ -1,0 +1,91 @@
+// A C++ program's end of a pool of Python workers.
+//
+//     #include <slotring/client.h>
+//
+//     auto client = slotring::Client::attach("digits").value();
+//     auto reply = client.call("classify", pixels);             // Result<Reply>
+//     if (!reply) return complain(reply.error());
+//     use(reply->bytes());                                      // in place, until `reply` goes
+//
+// Guarantees: claiming is lock-free and shared by no lock with any other process; the supervisor is
+// not on the path of a call, and calls go on while it is down. Every call ends in exactly one way:
+// its reply, or one Error.
+//
+// Thread-safe: any thread may call through one Client at the same time. A child made by fork() gets
+// FORKED from everything, disturbs nothing, and attaches for itself.
+
+#ifndef SLOTRING_CLIENT_H_
+#define SLOTRING_CLIENT_H_
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "slotring/lease.h"
+#include "slotring/payload.h"
+#include "slotring/result.h"
+
+namespace slotring {
+
+struct AttachOptions {
+  std::string name = {};  // shown by `slotring status`; the program's own name when empty
+  std::chrono::nanoseconds timeout = std::chrono::seconds(5);  // for the supervisor to answer
+};
+
+// A reply, in its slot. The slot is given back when the Reply goes out of scope, so keep it
+// briefly.
+class [[nodiscard]] Reply {
+ public:
+  PayloadKind kind() const { return view_.kind; }
+  std::span<const std::byte> bytes() const { return view_.bytes; }
+  std::string_view text() const {
+    return {reinterpret_cast<const char*>(view_.bytes.data()), view_.bytes.size()};
+  }
+  // A private, verified copy of a kValue reply, to be read by flexbuffers::GetRoot().
+  // Errors: BAD_FRAME when it does not verify, INVALID_ARGUMENT when the reply is of another kind.
+  Result<std::vector<std::uint8_t>> value() const;
+
+ private:
+  friend class Client;
+  Reply(Lease lease, ReplyView view) : lease_(std::move(lease)), view_(view) {}
+
+  Lease lease_;
+  ReplyView view_;
+};
+
+class Client {
+ public:
+  // Joins the pool called `name_or_path`: a name means $XDG_RUNTIME_DIR/slotring/NAME.sock (without
+  // that variable /run/user/UID/slotring, else /tmp/slotring-UID); anything with a '/' is the
+  // socket's path. Errors: POOL_NOT_FOUND (retryable: no supervisor listens), REFUSED (not allowed
+  // in, or no permission), VERSION_MISMATCH, TOO_MANY_CLIENTS, SYSTEM_LIMIT, OUT_OF_MEMORY.
+  static Result<Client> attach(std::string_view name_or_path, const AttachOptions& options = {});
+
+  Client(Client&&) noexcept;
+  Client& operator=(Client&&) noexcept;
+  // REQUIRES: no Lease or Reply of this client is left.
+  ~Client();
+
+  // Calls `method` and waits for its reply.
+  // Errors: the handler's (HANDLER_RAISED with type and traceback), METHOD_NOT_FOUND,
+  // DEADLINE_EXCEEDED, POOL_SATURATED, POOL_DRAINING, WORKER_LOST, WORKER_UNAVAILABLE,
+  // PAYLOAD_TOO_LARGE, OUT_OF_MEMORY, BAD_FRAME, FORKED.
+  Result<Reply> call(std::string_view method, Payload payload, const CallOptions& options = {});
+
+  // Claims a slot for the in-place path; see lease.h. Waits in line until one is free.
+  // Errors: POOL_SATURATED, DEADLINE_EXCEEDED, POOL_DRAINING, WORKER_UNAVAILABLE, FORKED.
+  Result<Lease> claim(const CallOptions& options = {});
+
+  const std::string& pool() const;
+
+ private:
+  explicit Client(std::unique_ptr<internal::ClientCore> core);
+
+  std::unique_ptr<internal::ClientCore> core_;
+};
+
+}  // namespace slotring
+
+#endif  // SLOTRING_CLIENT_H_

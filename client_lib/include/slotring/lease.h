@@ -1,0 +1,95 @@
+// One slot, leased for one call: the in-place path under Client::call().
+//
+//     Result<Lease> lease = client.claim();
+//     std::span<std::byte> space = lease->request(n).value();   // write the request there
+//     lease->submit("resize", PayloadKind::kBytes, n).value();
+//     ReplyView reply = lease->wait().value();                  // read the reply in place
+//     lease->release();                                         // or let the lease go out of scope
+//
+// Guarantee: from claim to release the slot is this lease's alone, whatever other processes do or
+// die. A reply that a lease returns is the reply to its own request; a call that ended otherwise
+// (deadline, dead worker) returns its error, once, and the lease is void from then on.
+//
+// One thread at a time. The Client outlives its leases.
+
+#ifndef SLOTRING_LEASE_H_
+#define SLOTRING_LEASE_H_
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <utility>
+
+#include "slotring/payload.h"
+#include "slotring/result.h"
+
+namespace slotring {
+
+namespace internal {
+class ClientCore;
+}
+
+// No deadline at all.
+inline constexpr std::chrono::nanoseconds kNoTimeout = std::chrono::nanoseconds::max();
+inline constexpr std::chrono::nanoseconds kDefaultTimeout = std::chrono::seconds(30);
+
+struct CallOptions {
+  // From claim to reply, waiting for a free slot included; it becomes an absolute deadline that
+  // travels with the call.
+  std::chrono::nanoseconds timeout = kDefaultTimeout;
+};
+
+struct ReplyView {
+  PayloadKind kind = PayloadKind::kEmpty;
+  std::span<const std::byte> bytes;  // in the slot; valid until the lease is released
+};
+
+class [[nodiscard]] Lease {
+ public:
+  Lease(Lease&& other) noexcept { *this = std::move(other); }
+  Lease& operator=(Lease&& other) noexcept;
+  ~Lease() { release(); }
+
+  // Space for a request of `bytes`, 64-byte aligned, writable until submit().
+  // Errors: PAYLOAD_TOO_LARGE, OUT_OF_MEMORY; INVALID_ARGUMENT when something was submitted
+  // already.
+  Result<std::span<std::byte>> request(std::size_t bytes);
+
+  // Sends the first `bytes` of request() to `method`.
+  // Errors: WORKER_UNAVAILABLE (retryable: the worker left for good, nothing ran; the lease is
+  // void), PAYLOAD_TOO_LARGE (`bytes` is more than was requested), INVALID_ARGUMENT.
+  Status submit(std::string_view method, PayloadKind kind, std::size_t bytes);
+
+  // Waits for the reply. Errors: the handler's own; DEADLINE_EXCEEDED (retryable when no worker had
+  // started the call), WORKER_LOST, BAD_FRAME. After an error the lease is void.
+  Result<ReplyView> wait();
+
+  // Gives the slot back. A call that a worker runs is abandoned: its slot comes back when the
+  // handler ends.
+  void release();
+
+  // Whether the slot is still held.
+  bool held() const { return core_ != nullptr; }
+
+ private:
+  friend class internal::ClientCore;
+
+  Lease() = default;
+
+  enum class Phase : std::uint8_t { kClaimed, kSubmitted, kReplied };
+
+  internal::ClientCore* core_ = nullptr;
+  std::uint32_t slot_ = 0;
+  std::uint32_t generation_ = 0;
+  std::uint64_t call_id_ = 0;
+  std::uint64_t deadline_ns_ = 0;
+  std::uint64_t granted_bytes_ = 0;
+  std::uint8_t flags_ = 0;  // of the slot word, as last seen
+  Phase phase_ = Phase::kClaimed;
+};
+
+}  // namespace slotring
+
+#endif  // SLOTRING_LEASE_H_

@@ -57,6 +57,27 @@ bool step_dead_workers_slot(const SlotPool& pool, SlotIndex slot, const SlotWord
   return true;
 }
 
+// Mends `listed` of a slot that had no hint when its word was `seen`. Repeated until it is done to
+// a word that did not change under it: a slot passed over here might keep a `listed` that lies, for
+// ever. A hint that somebody pushed meanwhile at worst becomes a double.
+void relist(const SlotPool& pool, SlotIndex slot, SlotWord seen) {
+  const ControlSegment& segment = pool.segment();
+  const SeatIndex seat = segment.seat_of(slot);
+  for (;;) {
+    const bool claimable =
+        seen.state == SlotState::kFree && segment.seat_word(seat).state == SeatState::kReady;
+    if (!claimable && !seen.has(kFlagListed)) return;  // whoever frees or publishes it lists it
+    const auto flags =
+        static_cast<SlotFlags>(claimable ? seen.flags | kFlagListed : seen.flags & ~kFlagListed);
+    if (!try_set_flags(pool.word(slot), seen, flags)) continue;
+    if (claimable) {
+      pool.push_hint(slot, segment.busy_slots(seat));
+      pool.line().wake_one();
+    }
+    return;
+  }
+}
+
 }  // namespace
 
 std::uint32_t reclaim_client(const SlotPool& pool, std::uint16_t owner) {
@@ -121,19 +142,7 @@ void audit_hints(const SlotPool& pool) {
     segment.free_ring(depth).for_each([&](std::uint32_t slot) { hinted[slot] = true; });
   }
   for (SlotIndex slot = 0; slot < slots; ++slot) {
-    if (hinted[slot]) continue;
-    SlotWord seen = words[slot];
-    const SeatIndex seat = segment.seat_of(slot);
-    const bool ready = segment.seat_word(seat).state == SeatState::kReady;
-    if (seen.state == SlotState::kFree && ready) {
-      const auto flags = static_cast<SlotFlags>(seen.flags | kFlagListed);
-      if (!try_set_flags(pool.word(slot), seen, flags)) continue;
-      pool.push_hint(slot, segment.busy_slots(seat));
-      pool.line().wake_one();
-    } else if (seen.has(kFlagListed)) {
-      const auto flags = static_cast<SlotFlags>(seen.flags & ~kFlagListed);
-      (void)try_set_flags(pool.word(slot), seen, flags);
-    }
+    if (!hinted[slot]) relist(pool, slot, words[slot]);
   }
 }
 

@@ -68,15 +68,16 @@ std::optional<Claim> SlotPool::try_claim_scanning(std::uint16_t owner, SlotIndex
 
 Result<Claim> SlotPool::claim(std::uint16_t owner, SlotIndex last, MonotonicNs deadline) const {
   if (std::optional<Claim> claim = try_claim(owner, last)) return *claim;
+  const SlotIndex start = last == kNoSlot ? 0 : last;
   const std::optional<WaiterIndex> waiter = line_.try_register(owner);
   if (!waiter) {
+    if (std::optional<Claim> claim = try_claim_scanning(owner, start)) return *claim;
     return Error{.code = ErrorCode::kPoolSaturated,
                  .message = "no slot is free and " +
                             std::to_string(segment_->geometry().max_waiters) +
                             " callers wait already",
                  .retryable = true};
   }
-  const SlotIndex start = last == kNoSlot ? 0 : last;
   for (;;) {
     if (std::optional<Claim> claim = try_claim_scanning(owner, start)) {
       line_.leave(*waiter);

@@ -1,0 +1,77 @@
+// A real pool for end-to-end tests: slotring-supervisor with Python workers, in a folder of its own.
+//
+//     SupervisedPool pool("import slotring\n@slotring.handler\ndef echo(request): return request\n");
+//     Client client = pool.attach();
+//
+// The module can wait for the test and tell it things through files: pool.path("go"), in Python
+// `folder / "go"`. At its end the pool is stopped, and the test fails when a process of it is left.
+
+#ifndef SLOTRING_TESTS_SUPPORT_SUPERVISED_POOL_H_
+#define SLOTRING_TESTS_SUPPORT_SUPERVISED_POOL_H_
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "slotring/client.h"
+
+namespace slotring::testing {
+
+// How long a test waits for something that should happen at once, before it fails.
+inline constexpr std::chrono::seconds kWatchdog{60};
+
+// Waits until `happened()`, looking often; false when the watchdog ends it.
+bool eventually(const std::function<bool()>& happened);
+
+struct Finished {
+  int status = -1;  // exit status; 128 + the signal's number when killed
+  std::string out;
+  std::string err;
+};
+// Runs a program to its end, with `input` to read.
+Finished run(const std::vector<std::string>& command, std::string_view input = "");
+
+std::string read_file(const std::string& path);
+void write_file(const std::string& path, std::string_view text);
+
+// Starts a program, its output going into a file. Returns its pid.
+pid_t start(const std::vector<std::string>& command, const std::string& output_file);
+
+class SupervisedPool {
+ public:
+  // `module` is the source of the worker's module; it finds the test's folder as `folder`. `keys` are lines of
+  // the pool's table beyond module, socket and the defaults here (1 worker).
+  explicit SupervisedPool(std::string_view module, std::string_view keys = "");
+  ~SupervisedPool();
+
+  Client attach() const;
+  std::string socket() const { return path("pool.sock"); }
+  std::string path(std::string_view name) const { return folder_ + "/" + std::string(name); }
+  std::string log() const { return read_file(path("log")); }
+  pid_t supervisor() const { return supervisor_; }
+
+  void start_supervisor();
+  // Sends `signal` and returns how the supervisor ended, as Finished::status.
+  int stop_supervisor(int signal);
+
+  // The pids of living processes of this pool: those with its folder in their environment.
+  std::vector<pid_t> processes() const;
+  // The worker's pid, as `ping` tells it.
+  static pid_t worker_of(Client& client);
+
+ private:
+  std::string folder_;
+  pid_t supervisor_ = 0;
+};
+
+// The path of a program that was built beside the tests.
+std::string supervisor_program();
+std::string command_program();
+
+}  // namespace slotring::testing
+
+#endif  // SLOTRING_TESTS_SUPPORT_SUPERVISED_POOL_H_

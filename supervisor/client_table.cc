@@ -1,0 +1,53 @@
+#include "supervisor/client_table.h"
+
+#include <algorithm>
+#include <cassert>
+
+#include "client_lib/shm/reclaim.h"
+
+namespace slotring::supervisor {
+
+namespace {
+
+void store_state(layout::ClientRecord& record, layout::ClientState state) {
+  // Release: whoever acquires ATTACHED may read the fields that were written before it.
+  record.state.store(static_cast<std::uint32_t>(state), std::memory_order_release);
+}
+
+}  // namespace
+
+ClientTable::ClientTable(const shm::SlotPool& pool)
+    : pool_(pool), records_(pool.segment().geometry().max_clients) {}
+
+std::optional<ClientTable::Place> ClientTable::try_attach(std::string_view name, pid_t pid,
+                                                          std::uint64_t start_time) {
+  const auto vacant = std::find_if(records_.begin(), records_.end(),
+                                   [](const Record& record) { return !record.attached; });
+  if (vacant == records_.end()) return std::nullopt;
+  vacant->attached = true;
+  ++vacant->epoch;
+  ++attached_;
+  const auto index = static_cast<std::uint16_t>(vacant - records_.begin());
+  layout::ClientRecord& record = pool_.segment().client(index);
+  record.pid.store(pid, std::memory_order_relaxed);
+  record.pid_start_time.store(start_time, std::memory_order_relaxed);
+  record.epoch.store(vacant->epoch, std::memory_order_relaxed);
+  record.calls.store(0, std::memory_order_relaxed);
+  record.errors.store(0, std::memory_order_relaxed);
+  shm::store_name(record.name, name);
+  store_state(record, layout::ClientState::kAttached);
+  return Place{index, vacant->epoch};
+}
+
+std::uint32_t ClientTable::reclaim(std::uint16_t index) {
+  assert(records_[index].attached);
+  layout::ClientRecord& record = pool_.segment().client(index);
+  store_state(record, layout::ClientState::kReclaiming);
+  const std::uint32_t slots = shm::reclaim_client(pool_, index);
+  store_state(record, layout::ClientState::kVacant);
+  records_[index].attached = false;
+  --attached_;
+  return slots;
+}
+
+}  // namespace slotring::supervisor

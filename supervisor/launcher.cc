@@ -1,0 +1,206 @@
+#include "supervisor/launcher.h"
+
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <exception>
+#include <optional>
+#include <system_error>
+#include <utility>
+
+#include <boost/process/args.hpp>
+#include <boost/process/child.hpp>
+#include <boost/process/env.hpp>
+#include <boost/process/environment.hpp>
+#include <boost/process/error.hpp>
+#include <boost/process/exe.hpp>
+#include <boost/process/extend.hpp>
+
+#include "client_lib/shm/memory.h"
+#include "supervisor/process_watch.h"
+
+namespace slotring::supervisor {
+
+namespace bp = boost::process;
+
+namespace {
+
+rlimit original_descriptor_limit{};  // written once by prepare_to_launch()
+
+struct Ends {
+  shm::UniqueFd ours;
+  shm::UniqueFd theirs;
+};
+
+Result<Ends> make_pipe() {
+  int fds[2];
+  if (::pipe2(fds, O_CLOEXEC) != 0) return shm::system_error("pipe", errno);
+  return Ends{shm::UniqueFd(fds[0]), shm::UniqueFd(fds[1])};
+}
+
+Result<Ends> make_socket() {
+  int fds[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) {
+    return shm::system_error("socketpair", errno);
+  }
+  return Ends{shm::UniqueFd(fds[0]), shm::UniqueFd(fds[1])};
+}
+
+// What happens between fork and exec. Only async-signal-safe calls: the process that was forked had
+// other threads, which may have held any lock.
+struct ChildSetup : bp::extend::handler {
+  int socket;
+  int output;
+  int error_output;
+  const char* directory;
+  pid_t* forked;  // the child's pid, also when exec fails and Boost gives no child back
+
+  template <class Executor>
+  void on_error(Executor& executor, const std::error_code&) const {
+    *forked = executor.pid;
+  }
+
+  template <class Executor>
+  void on_exec_setup(Executor&) const {
+    ::setpgid(0, 0);
+    const int null = ::open("/dev/null", O_RDONLY);
+    ::dup2(null, STDIN_FILENO);
+    ::dup2(output, STDOUT_FILENO);
+    ::dup2(error_output, STDERR_FILENO);
+    ::close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+    ::fcntl(socket, F_SETFD, 0);
+    reset_signals();
+    if (original_descriptor_limit.rlim_max != 0) {
+      ::setrlimit(RLIMIT_NOFILE, &original_descriptor_limit);
+    }
+    if (::chdir(directory) != 0) die("cannot enter the worker's directory");
+  }
+
+  static void reset_signals() {
+    struct sigaction by_default {};
+    by_default.sa_handler = SIG_DFL;
+    for (int signal = 1; signal < NSIG; ++signal) ::sigaction(signal, &by_default, nullptr);
+    sigset_t none;
+    ::sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  }
+
+  [[noreturn]] void die(const char* why) const {
+    const char* parts[] = {"slotring-supervisor: ", why, ": ", directory, "\n"};
+    for (const char* part : parts) {
+      if (::write(STDERR_FILENO, part, ::strlen(part)) < 0) break;
+    }
+    ::_exit(126);  // as a shell says of what it found and could not run
+  }
+};
+
+bp::environment environment_of(const LaunchOrder& order) {
+  bp::environment environment(boost::this_process::environment());
+  for (const auto& [name, value] : order.environment) environment[name] = value;
+  return environment;
+}
+
+// Boost.Process looks names up on PATH only in its shell-like form.
+std::optional<std::string> find_program(const std::string& name) {
+  if (name.find('/') != std::string::npos) return name;
+  const char* path = std::getenv("PATH");
+  std::string rest = path != nullptr ? path : "/usr/bin:/bin";
+  while (!rest.empty()) {
+    const std::size_t colon = std::min(rest.find(':'), rest.size());
+    const std::string candidate = rest.substr(0, colon) + "/" + name;
+    if (::access(candidate.c_str(), X_OK) == 0) return candidate;
+    rest.erase(0, colon + 1);
+  }
+  return std::nullopt;
+}
+
+Error launch_error(const std::string& program, const std::error_code& failed) {
+  Error error = shm::system_error(("starting " + program).c_str(), failed.value());
+  if (error.code == ErrorCode::kInternal) error.code = ErrorCode::kInvalidArgument;
+  return error;
+}
+
+// Fork and exec. Returns the pid of a process that runs the program.
+Result<pid_t> spawn(const LaunchOrder& order, const std::string& program, const ChildSetup& setup) {
+  std::vector<std::string> arguments = order.arguments;
+  std::replace(arguments.begin(), arguments.end(), std::string(kSocketPlace),
+               std::to_string(setup.socket));
+  std::error_code failed;
+  try {
+    bp::child child(bp::exe = program, bp::args = arguments, environment_of(order), setup, failed);
+    const pid_t pid = child.id();
+    child.detach();
+    if (!failed) return pid;
+  } catch (const std::exception& exception) {  // Boost's adapters: out of memory, mostly
+    return Error{ErrorCode::kOutOfMemory,
+                 "starting " + program + ": " + std::string(exception.what())};
+  }
+  // A failed exec leaves a dead child that nobody else knows of.
+  if (*setup.forked > 0) ::waitpid(*setup.forked, nullptr, 0);
+  return launch_error(program, failed);
+}
+
+}  // namespace
+
+Result<LaunchedProcess> launch(const LaunchOrder& order) {
+  const std::optional<std::string> program = find_program(order.program);
+  if (!program) {
+    return Error{ErrorCode::kInvalidArgument, "there is no program " + order.program + " on PATH"};
+  }
+  Result<Ends> socket = make_socket();
+  if (!socket) return std::move(socket).error();
+  Result<Ends> output = make_pipe();
+  if (!output) return std::move(output).error();
+  Result<Ends> error_output = make_pipe();
+  if (!error_output) return std::move(error_output).error();
+
+  pid_t forked = -1;
+  ChildSetup setup;
+  setup.socket = socket->theirs.get();
+  setup.output = output->theirs.get();
+  setup.error_output = error_output->theirs.get();
+  setup.directory = order.directory.c_str();
+  setup.forked = &forked;
+  Result<pid_t> pid = spawn(order, *program, setup);
+  if (!pid) return std::move(pid).error();
+
+  // Nobody else reaps, so the pid is the child's until reap_group().
+  Result<shm::UniqueFd> pidfd = open_pidfd(*pid);
+  if (!pidfd) {
+    kill_and_reap(*pid);
+    return std::move(pidfd).error();
+  }
+  return LaunchedProcess{*pid,
+                         process_start_time(*pid),
+                         *std::move(pidfd),
+                         std::move(socket->ours),
+                         std::move(output->ours),
+                         std::move(error_output->ours)};
+}
+
+void prepare_to_launch() {
+  int fd;
+  do {
+    fd = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  } while (fd >= 0 && fd <= STDERR_FILENO);  // each takes the lowest that is missing
+  if (fd > STDERR_FILENO) ::close(fd);
+
+  ::signal(SIGCHLD, SIG_DFL);  // an ignored one would reap children behind our back
+  ::signal(SIGPIPE, SIG_IGN);
+
+  if (::getrlimit(RLIMIT_NOFILE, &original_descriptor_limit) != 0) return;
+  rlimit raised = original_descriptor_limit;
+  raised.rlim_cur = raised.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &raised);
+}
+
+}  // namespace slotring::supervisor

@@ -1,0 +1,57 @@
+// Starts worker processes, and nothing else: Boost.Process for fork and exec only, since its waits
+// miss or steal deaths. Watching and reaping is process_watch.h.
+//
+// A launched process
+//   - leads a process group of its own, so that it and its children are signalled together,
+//   - holds no descriptor but 0 (/dev/null), 1, 2 and its end of the worker socket,
+//   - starts with no signal blocked or ignored, and with the descriptor limit that the supervisor
+//     was started with,
+//   - outlives the supervisor: there is no PDEATHSIG, on purpose (docs/design.md, guarantee 5). It
+//   notices
+//     by its socket that the supervisor is gone.
+
+#ifndef SLOTRING_SUPERVISOR_LAUNCHER_H_
+#define SLOTRING_SUPERVISOR_LAUNCHER_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "client_lib/shm/unique_fd.h"
+#include "slotring/result.h"
+
+namespace slotring::supervisor {
+
+struct LaunchOrder {
+  std::string program;  // a path, or a name to be found on PATH
+  // Arguments after the program; kSocketPlace stands for the number of the worker socket.
+  std::vector<std::string> arguments;
+  std::string directory;
+  std::map<std::string, std::string> environment;  // replaces entries of this process' own
+};
+inline constexpr const char* kSocketPlace = "{socket}";
+
+struct LaunchedProcess {
+  pid_t pid = -1;
+  std::uint64_t start_time = 0;  // process_start_time()
+  shm::UniqueFd pidfd;
+  shm::UniqueFd socket;        // this end of the worker socket, SOCK_SEQPACKET
+  shm::UniqueFd output;        // what it writes to stdout
+  shm::UniqueFd error_output;  // and to stderr
+};
+
+// Errors: SYSTEM_LIMIT and OUT_OF_MEMORY for shortages, INVALID_ARGUMENT when the program cannot be
+// executed. REQUIRES: descriptors 0 to 2 are open; SIGCHLD is not ignored.
+Result<LaunchedProcess> launch(const LaunchOrder& order);
+
+// Prepares this process for launching: opens missing descriptors 0 to 2, stops ignoring SIGCHLD,
+// ignores SIGPIPE, and raises the descriptor limit as far as allowed. Once, before any thread is
+// started.
+void prepare_to_launch();
+
+}  // namespace slotring::supervisor
+
+#endif  // SLOTRING_SUPERVISOR_LAUNCHER_H_

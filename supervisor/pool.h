@@ -1,0 +1,84 @@
+// One pool: its memory, its socket, its seats and its clients, from start to the last reaped
+// worker.
+//
+//     create -> start -> [ready] -> drain -> [hasten] -> stopped
+//
+// Bound: from drain() to stopped no longer than drain_timeout + stop_timeout and what the kernel
+// needs to end processes. Belongs to the thread of the io_context, but for the audit's own thread.
+
+#ifndef SLOTRING_SUPERVISOR_POOL_H_
+#define SLOTRING_SUPERVISOR_POOL_H_
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+
+#include "client_lib/shm/slot_pool.h"
+#include "supervisor/config.h"
+#include "supervisor/listening_socket.h"
+#include "supervisor/log_output.h"
+#include "supervisor/method_table.h"
+#include "supervisor/pool_memory.h"
+#include "supervisor/reception.h"
+#include "supervisor/seat.h"
+#include "supervisor/waiting_audit.h"
+
+namespace slotring::supervisor {
+
+class Pool {
+ public:
+  // Takes the pool's socket and makes its memory; nobody is let in yet. `on_change` is called when
+  // ready() or stopped() may have become true. `io` and `log_output` outlive this. Errors: REFUSED
+  // (another supervisor serves it), OUT_OF_MEMORY, SYSTEM_LIMIT, INVALID_ARGUMENT.
+  static Result<std::unique_ptr<Pool>> create(boost::asio::io_context& io,
+                                              const LogOutput& log_output, PoolConfig config,
+                                              std::function<void()> on_change);
+  ~Pool();
+
+  // Lets clients in and launches all workers.
+  Status start();
+  // Takes no new calls, lets workers end those that they have, and ends the workers.
+  void drain();
+  // Ends the workers now; once more kills them. REQUIRES: drain() was called.
+  void hasten();
+
+  // Whether every worker was ready at the same time once.
+  bool ready() const { return was_ready_; }
+  // Whether no process is left and every caller has been told.
+  bool stopped() const { return stopped_; }
+  const std::string& name() const { return config_.name; }
+
+ private:
+  Pool(boost::asio::io_context& io, const LogOutput& log_output, PoolConfig config,
+       std::string package_path, ListeningSocket socket, std::unique_ptr<PoolMemory> memory,
+       std::function<void()> on_change);
+
+  void on_phase();
+  void check_ready();
+  void finish();
+
+  PoolConfig config_;
+  std::string package_path_;
+  Log log_;
+  std::function<void()> on_change_;
+  ListeningSocket socket_;
+  std::unique_ptr<PoolMemory> memory_;
+  shm::SlotPool slots_;
+  MethodTable methods_;
+  Reception reception_;
+  Seat::PoolSide seat_side_;
+  std::vector<std::unique_ptr<Seat>> seats_;
+  std::unique_ptr<WaitingAudit> audit_;
+  std::chrono::steady_clock::time_point started_at_{};
+  bool draining_ = false;
+  bool was_ready_ = false;
+  bool stopped_ = false;
+};
+
+}  // namespace slotring::supervisor
+
+#endif  // SLOTRING_SUPERVISOR_POOL_H_

@@ -1,0 +1,55 @@
+// The memory of one pool: the control segment, mapped, and the two data memories, which the
+// supervisor holds and never maps. Decides which descriptors a peer gets, and so what the kernel
+// lets it write:
+//
+//                 control      request data   reply data
+//     client      read-write   read-write     read-only
+//     observer    read-only    -              -
+//     worker      read-write   read-only      read-write
+
+#ifndef SLOTRING_SUPERVISOR_POOL_MEMORY_H_
+#define SLOTRING_SUPERVISOR_POOL_MEMORY_H_
+
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "client_lib/shm/control_segment.h"
+#include "schemas/attach_generated.h"
+#include "slotring/result.h"
+
+namespace slotring::supervisor {
+
+class PoolMemory {
+ public:
+  // Errors: OUT_OF_MEMORY, SYSTEM_LIMIT. REQUIRES: is_valid(geometry).
+  static Result<std::unique_ptr<PoolMemory>> create(std::string_view pool,
+                                                    const layout::Geometry& geometry);
+
+  const shm::ControlSegment& segment() const { return segment_; }
+  // To be sent with a Welcome; they stay this object's.
+  std::vector<int> descriptors_for(wire::Role role) const;
+
+ private:
+  struct Data {
+    shm::UniqueFd writable;
+    shm::UniqueFd readable;
+  };
+  static Result<Data> create_data(const char* name, const layout::Geometry& geometry);
+
+  PoolMemory(shm::ControlSegment segment, shm::UniqueFd readable_control, Data requests,
+             Data replies)
+      : segment_(std::move(segment)),
+        readable_control_(std::move(readable_control)),
+        requests_(std::move(requests)),
+        replies_(std::move(replies)) {}
+
+  shm::ControlSegment segment_;
+  shm::UniqueFd readable_control_;
+  Data requests_;
+  Data replies_;
+};
+
+}  // namespace slotring::supervisor
+
+#endif  // SLOTRING_SUPERVISOR_POOL_MEMORY_H_

@@ -1,0 +1,96 @@
+// The public side of a pool: takes connections, checks who they are, lets clients and observers in,
+// and takes back what a client leaves when it goes.
+//
+//     connect --identity--> stranger --Hello--> client   --Goodbye and close, or death--> reclaimed
+//        |                     |           '--> observer --close--> forgotten
+//        '-- Refused ----------'-- Refused, or silent for too long
+//
+// Guarantee: what a client holds is reclaimed once, and only when its pidfd says that it is dead or
+// it has said Goodbye. A closed socket alone proves nothing: its process may live and use its
+// memory.
+//
+// Nothing a peer does here costs more than a bounded number of descriptors and a bounded time.
+
+#ifndef SLOTRING_SUPERVISOR_RECEPTION_H_
+#define SLOTRING_SUPERVISOR_RECEPTION_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include <boost/asio/io_context.hpp>
+
+#include "supervisor/client_table.h"
+#include "supervisor/event_watch.h"
+#include "supervisor/handshake.h"
+#include "supervisor/log_output.h"
+#include "supervisor/peer_identity.h"
+
+namespace slotring::supervisor {
+
+class Reception {
+ public:
+  // `io`, `memory` and `pool` outlive this.
+  Reception(boost::asio::io_context& io, Log log, std::string pool_name, AccessList access,
+            const PoolMemory& memory, const shm::SlotPool& pool);
+  ~Reception();
+
+  // Takes connections from a listening, non-blocking socket. Errors: SYSTEM_LIMIT, OUT_OF_MEMORY.
+  Status open(shm::UniqueFd listening);
+  // From now on whoever says Hello as a client is refused with POOL_DRAINING.
+  void refuse_clients() { draining_ = true; }
+
+  std::uint32_t clients() const { return clients_.attached(); }
+
+ private:
+  using PeerId = std::uint64_t;
+  struct Peer {
+    enum class Stage { kStranger, kClient, kObserver };
+
+    explicit Peer(boost::asio::io_context& io) : hello_timer(io) {}
+
+    Stage stage = Stage::kStranger;
+    PeerIdentity identity;  // a client's pidfd moves on into `life`
+    std::string name;
+    std::uint16_t index = 0;  // of a client
+    bool said_goodbye = false;
+    ReadableWatch socket;
+    ReadableWatch life;
+    Timer hello_timer;
+  };
+
+  void accept_some();
+  void pause_accepting(const Error& why);
+  Status greet(shm::UniqueFd socket);
+  void make_room_for_stranger();
+
+  void on_readable(PeerId id);
+  void on_hello(PeerId id, Peer& peer, const wire::Hello& hello);
+  void admit_client(PeerId id, Peer& peer);
+  void admit_observer(PeerId id, Peer& peer);
+  void on_closed(PeerId id, Peer& peer);
+  void on_death(PeerId id);
+  void reclaim(PeerId id, const char* how);
+  // These two end the peer; nothing may touch it afterwards.
+  void refuse(PeerId id, Peer& peer, const Error& why);
+  void forget(PeerId id);
+  std::size_t count(Peer::Stage stage) const;
+
+  boost::asio::io_context& io_;
+  Log log_;
+  std::string pool_name_;
+  AccessList access_;
+  const PoolMemory& memory_;
+  ClientTable clients_;
+  bool draining_ = false;
+
+  ReadableWatch listening_;
+  Timer accept_again_;
+  PeerId next_id_ = 0;
+  std::map<PeerId, std::unique_ptr<Peer>> peers_;  // in order of arrival
+};
+
+}  // namespace slotring::supervisor
+
+#endif  // SLOTRING_SUPERVISOR_RECEPTION_H_

@@ -1,0 +1,281 @@
+#include "supervisor/seat.h"
+
+#include <signal.h>
+
+#include <cerrno>
+#include <climits>
+#include <exception>
+#include <utility>
+
+#include "client_lib/shm/doorbell.h"
+#include "client_lib/shm/reclaim.h"
+#include "supervisor/process_watch.h"
+
+namespace slotring::supervisor {
+
+using layout::SeatState;
+using std::chrono::duration_cast;
+using std::chrono::milliseconds;
+
+// A process and everything that is held for it.
+struct Seat::Worker {
+  pid_t pid = -1;
+  std::uint64_t start_time = 0;
+  Log log;
+  ReadableWatch life;  // its pidfd
+  std::unique_ptr<WorkerLink> link;
+  std::unique_ptr<LogPipe> output;
+  std::unique_ptr<LogPipe> error_output;
+};
+
+Seat::Seat(const PoolSide& pool, shm::SeatIndex index)
+    : pool_(pool),
+      index_(index),
+      name_(pool.config.name + "/" + std::to_string(index)),
+      record_(pool.memory.segment().seat(index)),
+      log_(pool.log_output.make_log(name_)),
+      policy_(pool.config.restart),
+      chance_(std::random_device{}()),
+      timer_(pool.io) {}
+
+Seat::~Seat() = default;
+
+void Seat::hasten() {
+  const bool idle = pool_.memory.segment().busy_slots(index_) == 0;
+  dispatch(idle ? SeatEvent::kHastenIdle : SeatEvent::kHasten);
+}
+
+void Seat::dispatch(SeatEvent event) {
+  events_.push_back(event);
+  if (dispatching_) return;
+  dispatching_ = true;
+  while (!events_.empty()) {
+    const SeatEvent next = events_.front();
+    events_.pop_front();
+    const std::optional<SeatStep> step = supervisor::step(phase_, next);
+    if (!step) {
+      log_->debug("{} means nothing while {}", to_string(next), to_string(phase_));
+      continue;
+    }
+    log_->debug("{} -> {} ({})", to_string(phase_), to_string(step->next), to_string(next));
+    if (next == SeatEvent::kTimeout && worker_) {
+      worker_->log->warn("was {} for too long", to_string(phase_));
+    }
+    phase_ = step->next;
+    for (const SeatAction action : step->actions) {
+      try {
+        carry_out(action);
+      } catch (const std::exception& failed) {  // out of memory: the other actions still count
+        log_->error("{}: an action failed: {}", to_string(next), failed.what());
+      }
+    }
+  }
+  dispatching_ = false;
+  pool_.on_phase();
+}
+
+void Seat::carry_out(SeatAction action) {
+  switch (action) {
+    case SeatAction::kLaunch:
+      return launch();
+    case SeatAction::kPublish:
+      return publish();
+    case SeatAction::kMarkDraining:
+      return set_word(SeatState::kDraining);
+    case SeatAction::kAskToDrain:
+      return ask_to_drain();
+    case SeatAction::kTerminate:
+      return signal_group(SIGTERM);
+    case SeatAction::kKill:
+      return signal_group(SIGKILL);
+    case SeatAction::kBury:
+      return bury(/*last=*/false);
+    case SeatAction::kBuryLast:
+      return bury(/*last=*/true);
+    case SeatAction::kRetire:
+      log_->error(
+          "no more restarts: {} deaths within {} s", pool_.config.restart.crash_loop_deaths,
+          duration_cast<std::chrono::seconds>(pool_.config.restart.crash_loop_window).count());
+      return retire();
+    case SeatAction::kPlanSuccessor:
+      return plan_successor();
+    case SeatAction::kArmStartTimer:
+      return arm(pool_.config.start_timeout);
+    case SeatAction::kArmDrainTimer:
+      return arm(pool_.config.drain_timeout);
+    case SeatAction::kArmStopTimer:
+      return arm(pool_.config.stop_timeout);
+    case SeatAction::kDisarmTimer:
+      return timer_.cancel();
+  }
+}
+
+void Seat::launch() {
+  ++generation_;
+  ready_at_ = {};
+  set_word(SeatState::kStarting);
+  record_.restarts.store(launches_++, std::memory_order_relaxed);
+  Result<LaunchedProcess> process = supervisor::launch(make_order());
+  const Status launched =
+      process ? take_on(*std::move(process)) : Status(std::move(process).error());
+  if (launched) return;
+  log_->error("cannot start a worker: {}", launched.error().to_string());
+  const bool shortage = launched.error().category() == ErrorCategory::kResource;
+  last_end_ = shortage ? StartEnd::kShortage : StartEnd::kWorkerDied;
+  set_word(SeatState::kLost);
+  constexpr int kNotFoundStatus = 127 << 8;  // a shell's exit status for it, as of waitpid
+  shm::write_obituary(pool_.memory.segment(), index_, generation_, 0, kNotFoundStatus,
+                      launched.error().message);
+  dispatch(SeatEvent::kLaunchFailed);
+}
+
+LaunchOrder Seat::make_order() const {
+  const PoolConfig& config = pool_.config;
+  LaunchOrder order;
+  order.program = config.python;
+  order.directory = config.directory;
+  order.environment = config.env;
+  // First the package, so that no user's module stands in for it. -P keeps the working directory
+  // out.
+  std::string path = pool_.package_path;
+  for (const std::string& folder : config.python_path) path += ":" + folder;
+  order.environment["PYTHONPATH"] = path;
+  order.environment.emplace("PYTHONUNBUFFERED", "1");  // lines reach the log when they are printed
+  const double orphan_timeout_s = static_cast<double>(config.orphan_timeout.count()) / 1000;
+  order.arguments = {"-P",
+                     "-m",
+                     "slotring.worker",
+                     "--socket-fd",
+                     kSocketPlace,
+                     "--module",
+                     config.module,
+                     "--pool",
+                     config.name,
+                     "--seat",
+                     std::to_string(index_),
+                     "--orphan-timeout-s",
+                     std::to_string(orphan_timeout_s)};
+  return order;
+}
+
+// Watches a process that was launched. One that cannot be watched is killed again.
+Status Seat::take_on(LaunchedProcess process) {
+  auto worker = std::make_unique<Worker>();
+  worker->pid = process.pid;
+  worker->start_time = process.start_time;
+  worker->log = pool_.log_output.make_log(name_ + "[" + std::to_string(process.pid) + "]");
+  const auto watch = [&]() -> Status {
+    Result<std::unique_ptr<LogPipe>> output =
+        LogPipe::start(pool_.io, std::move(process.output), worker->log);
+    if (!output) return std::move(output).error();
+    worker->output = *std::move(output);
+    Result<std::unique_ptr<LogPipe>> error_output =
+        LogPipe::start(pool_.io, std::move(process.error_output), worker->log);
+    if (!error_output) return std::move(error_output).error();
+    worker->error_output = *std::move(error_output);
+    Result<std::unique_ptr<WorkerLink>> link = WorkerLink::start(
+        pool_.io, std::move(process.socket), {pool_.config.name, pool_.memory, pool_.methods},
+        {index_, generation_}, worker->log, [this](WorkerLink::News news) { on_news(news); });
+    if (!link) return std::move(link).error();
+    worker->link = *std::move(link);
+    Result<ReadableWatch> life =
+        ReadableWatch::start(pool_.io, std::move(process.pidfd), [this] { on_exit(); });
+    if (!life) return std::move(life).error();
+    worker->life = *std::move(life);
+    return Done{};
+  };
+  if (Status watched = watch(); !watched) {
+    kill_and_reap(worker->pid);
+    return watched;
+  }
+  record_.pid.store(worker->pid, std::memory_order_relaxed);
+  record_.pid_start_time.store(worker->start_time, std::memory_order_relaxed);
+  worker->log->info("started, generation {}", generation_);
+  worker_ = std::move(worker);
+  return Done{};
+}
+
+void Seat::on_news(WorkerLink::News news) {
+  switch (news) {
+    case WorkerLink::News::kReady:
+      return dispatch(SeatEvent::kReady);
+    case WorkerLink::News::kSetupFailed:
+      return dispatch(SeatEvent::kSetupFailed);
+    case WorkerLink::News::kConnectionLost:
+      return dispatch(SeatEvent::kConnectionLost);
+  }
+}
+
+void Seat::publish() {
+  ready_at_ = Clock::now();
+  record_.ready_ns.store(shm::monotonic_now(), std::memory_order_relaxed);
+  set_word(SeatState::kReady);
+  pool_.slots.publish(index_);
+}
+
+void Seat::ask_to_drain() {
+  if (Status asked = worker_->link->ask_to_drain(); !asked) {
+    worker_->log->warn("cannot be asked to drain: {}", asked.error().to_string());
+  }
+}
+
+void Seat::signal_group(int signal) {
+  // The worker is not reaped yet, so the group's id is its own.
+  worker_->log->info("sending {} to its process group", signal == SIGKILL ? "SIGKILL" : "SIGTERM");
+  if (::kill(-worker_->pid, signal) != 0 && errno != ESRCH) {
+    worker_->log->error("cannot be signalled: {}", shm::system_error("kill", errno).to_string());
+  }
+}
+
+void Seat::on_exit() {
+  last_end_ = StartEnd::kWorkerDied;
+  ended_at_ = Clock::now();
+  dispatch(SeatEvent::kDied);
+}
+
+void Seat::bury(bool last) {
+  const std::unique_ptr<Worker> dead = std::move(worker_);
+  set_word(last ? SeatState::kRetired : SeatState::kLost);
+  const int status = reap_group(dead->life.fd(), dead->pid);
+  dead->output->finish();
+  dead->error_output->finish();
+  shm::write_obituary(pool_.memory.segment(), index_, generation_, dead->pid, status,
+                      dead->error_output->tail());
+  const std::uint32_t lost = shm::reclaim_worker(pool_.slots, index_, generation_, last);
+  record_.pid.store(0, std::memory_order_relaxed);
+  const bool expected = last && lost == 0;
+  dead->log->log(expected ? spdlog::level::info : spdlog::level::warn, "{}; {} calls were running",
+                 describe_wait_status(status), lost);
+}
+
+void Seat::retire() {
+  set_word(SeatState::kRetired);
+  shm::reclaim_worker(pool_.slots, index_, generation_, /*retired=*/true);
+  pool_.slots.line().wake_all();
+}
+
+void Seat::plan_successor() {
+  const double chance = std::uniform_real_distribution<double>(0, 1)(chance_);
+  const std::optional<milliseconds> delay =
+      policy_.plan(Clock::now(), ready_for(), last_end_, chance);
+  if (!delay) return dispatch(SeatEvent::kGiveUp);
+  log_->info("a new worker is started in {} ms", delay->count());
+  arm(*delay);
+}
+
+void Seat::arm(milliseconds delay) {
+  timer_.start(delay, [this] { dispatch(SeatEvent::kTimeout); });
+}
+
+void Seat::set_word(SeatState state) {
+  // seq_cst: partner of ControlSegment::seat_word(); the scans of slot words that follow a change
+  // come after it.
+  record_.word.store(layout::SeatWord{generation_, state}.pack(), std::memory_order_seq_cst);
+}
+
+milliseconds Seat::ready_for() const {
+  if (ready_at_ == Clock::time_point{}) return milliseconds(0);
+  return duration_cast<milliseconds>(ended_at_ - ready_at_);
+}
+
+}  // namespace slotring::supervisor

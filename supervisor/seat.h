@@ -1,0 +1,107 @@
+// One seat of a pool: carries out what seat_machine.h decides, for the worker that sits here and
+// its successors.
+//
+// Invariants:
+//   - The seat's word in the segment follows the phase, and is written before anything that relies
+//   on it.
+//   - A successor gets the next generation, and is launched only after its predecessor was reaped,
+//   its obituary
+//     written and its slots walked.
+//   - Nothing that a worker does or fails to do ends the supervisor.
+// Belongs to the thread of the io_context.
+
+#ifndef SLOTRING_SUPERVISOR_SEAT_H_
+#define SLOTRING_SUPERVISOR_SEAT_H_
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <random>
+#include <string>
+
+#include <boost/asio/io_context.hpp>
+
+#include "client_lib/shm/slot_pool.h"
+#include "supervisor/config.h"
+#include "supervisor/launcher.h"
+#include "supervisor/log_lines.h"
+#include "supervisor/log_output.h"
+#include "supervisor/restart_policy.h"
+#include "supervisor/seat_machine.h"
+#include "supervisor/worker_link.h"
+
+namespace slotring::supervisor {
+
+class Seat {
+ public:
+  // What all seats of a pool share; outlives them.
+  struct PoolSide {
+    boost::asio::io_context& io;
+    const LogOutput& log_output;
+    const PoolConfig& config;
+    const std::string& package_path;
+    const PoolMemory& memory;
+    const shm::SlotPool& slots;
+    MethodTable& methods;
+    std::function<void()> on_phase;  // after every change of phase
+  };
+
+  Seat(const PoolSide& pool, shm::SeatIndex index);
+  ~Seat();
+
+  void start() { dispatch(SeatEvent::kStart); }
+  void drain() { dispatch(SeatEvent::kDrain); }
+  void hasten();
+  // No worker will ever sit here again: ends what is still requested.
+  void retire();
+
+  SeatPhase phase() const { return phase_; }
+
+ private:
+  struct Worker;
+  using Clock = RestartPolicy::Clock;
+
+  void dispatch(SeatEvent event);
+  void carry_out(SeatAction action);
+
+  void launch();
+  Status take_on(LaunchedProcess process);
+  LaunchOrder make_order() const;
+  void on_news(WorkerLink::News news);
+  void publish();
+  void mark_draining();
+  void ask_to_drain();
+  void signal_group(int signal);
+  void on_exit();
+  void bury(bool last);
+  void plan_successor();
+  void arm(std::chrono::milliseconds delay);
+
+  void set_word(layout::SeatState state);
+  std::chrono::milliseconds ready_for() const;
+
+  const PoolSide& pool_;
+  const shm::SeatIndex index_;
+  const std::string name_;  // "digits/0"
+  layout::SeatRecord& record_;
+  Log log_;
+
+  SeatPhase phase_ = SeatPhase::kVacant;
+  std::deque<SeatEvent> events_;  // those that actions raise wait for the actions' end
+  bool dispatching_ = false;
+  std::uint32_t generation_ = 0;
+  std::uint32_t launches_ = 0;
+  StartEnd last_end_ = StartEnd::kWorkerDied;
+  Clock::time_point ready_at_{};  // of the present or last worker; epoch when it never was
+  Clock::time_point ended_at_{};
+  RestartPolicy policy_;
+  std::minstd_rand chance_;
+  Timer timer_;
+  std::unique_ptr<Worker> worker_;
+};
+
+}  // namespace slotring::supervisor
+
+#endif  // SLOTRING_SUPERVISOR_SEAT_H_

@@ -1,0 +1,98 @@
+#include "supervisor/seat_machine.h"
+
+#include <array>
+#include <cstddef>
+#include <initializer_list>
+
+namespace slotring::supervisor {
+
+namespace {
+
+using Phase = SeatPhase;
+using Event = SeatEvent;
+using Action = SeatAction;
+
+struct Row {
+  static constexpr std::size_t kMaxActions = 4;
+
+  constexpr Row(Phase in, Event happened, Phase to, std::initializer_list<Action> what)
+      : phase(in), event(happened), next(to), count(what.size()) {
+    std::size_t i = 0;
+    for (Action action : what) actions[i++] = action;
+  }
+
+  Phase phase;
+  Event event;
+  Phase next;
+  std::array<Action, kMaxActions> actions{};
+  std::size_t count;
+};
+
+// clang-format off
+constexpr Row kRows[] = {
+    {Phase::kVacant, Event::kStart, Phase::kStarting, {Action::kArmStartTimer, Action::kLaunch}},
+    {Phase::kVacant, Event::kDrain, Phase::kStopped, {Action::kMarkDraining}},
+
+    {Phase::kStarting, Event::kReady, Phase::kReady, {Action::kDisarmTimer, Action::kPublish}},
+    {Phase::kStarting, Event::kLaunchFailed, Phase::kBackoff, {Action::kPlanSuccessor}},
+    // It ends by itself, with an exit status that tells more than SIGTERM.
+    {Phase::kStarting, Event::kSetupFailed, Phase::kEvicting, {Action::kArmStopTimer}},
+    {Phase::kStarting, Event::kConnectionLost, Phase::kEvicting, {Action::kArmStopTimer}},
+    {Phase::kStarting, Event::kTimeout, Phase::kEvicting, {Action::kTerminate, Action::kArmStopTimer}},
+    {Phase::kStarting, Event::kDied, Phase::kBackoff, {Action::kBury, Action::kPlanSuccessor}},
+    {Phase::kStarting, Event::kDrain, Phase::kStopping, {Action::kMarkDraining, Action::kTerminate, Action::kArmStopTimer}},
+
+    // A dying process closes its socket before its pidfd tells. One that lives on without it cannot be
+    // asked for anything, and has to go.
+    {Phase::kReady, Event::kConnectionLost, Phase::kReady, {Action::kArmStopTimer}},
+    {Phase::kReady, Event::kTimeout, Phase::kEvicting, {Action::kKill}},
+    {Phase::kReady, Event::kDied, Phase::kBackoff, {Action::kBury, Action::kPlanSuccessor}},
+    {Phase::kReady, Event::kDrain, Phase::kDraining, {Action::kMarkDraining, Action::kAskToDrain, Action::kArmDrainTimer}},
+
+    {Phase::kEvicting, Event::kTimeout, Phase::kEvicting, {Action::kKill}},
+    {Phase::kEvicting, Event::kDied, Phase::kBackoff, {Action::kBury, Action::kPlanSuccessor}},
+    {Phase::kEvicting, Event::kDrain, Phase::kStopping, {Action::kMarkDraining, Action::kTerminate, Action::kArmStopTimer}},
+
+    {Phase::kBackoff, Event::kTimeout, Phase::kStarting, {Action::kArmStartTimer, Action::kLaunch}},
+    {Phase::kBackoff, Event::kGiveUp, Phase::kFailed, {Action::kDisarmTimer, Action::kRetire}},
+    {Phase::kBackoff, Event::kDrain, Phase::kStopped, {Action::kDisarmTimer, Action::kMarkDraining}},
+
+    // A worker that was asked to drain leaves by itself, through its tear-down, which a signal would cut short.
+    {Phase::kDraining, Event::kTimeout, Phase::kStopping, {Action::kTerminate, Action::kArmStopTimer}},
+    {Phase::kDraining, Event::kHasten, Phase::kStopping, {Action::kTerminate, Action::kArmStopTimer}},
+    {Phase::kDraining, Event::kHastenIdle, Phase::kStopping, {Action::kArmStopTimer}},
+    {Phase::kDraining, Event::kDied, Phase::kStopped, {Action::kDisarmTimer, Action::kBuryLast}},
+
+    {Phase::kStopping, Event::kTimeout, Phase::kStopping, {Action::kKill}},
+    {Phase::kStopping, Event::kHasten, Phase::kStopping, {Action::kKill}},
+    {Phase::kStopping, Event::kHastenIdle, Phase::kStopping, {Action::kKill}},
+    {Phase::kStopping, Event::kDied, Phase::kStopped, {Action::kDisarmTimer, Action::kBuryLast}},
+};
+// clang-format on
+
+}  // namespace
+
+std::optional<SeatStep> step(SeatPhase phase, SeatEvent event) {
+  for (const Row& row : kRows) {
+    if (row.phase == phase && row.event == event) {
+      return SeatStep{row.next, std::span(row.actions.data(), row.count)};
+    }
+  }
+  return std::nullopt;
+}
+
+const char* to_string(SeatPhase phase) {
+  constexpr const char* kNames[kSeatPhases] = {"vacant",   "starting", "ready",
+                                               "evicting", "backoff",  "failed",
+                                               "draining", "stopping", "stopped"};
+  return kNames[static_cast<std::size_t>(phase)];
+}
+
+const char* to_string(SeatEvent event) {
+  constexpr const char* kNames[kSeatEvents] = {
+      "start",   "launch failed", "ready", "setup failed", "connection lost", "died",
+      "timeout", "give up",       "drain", "hasten",       "hasten idle"};
+  return kNames[static_cast<std::size_t>(event)];
+}
+
+}  // namespace slotring::supervisor

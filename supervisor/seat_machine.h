@@ -1,0 +1,98 @@
+// What a seat does about everything that can happen to its worker, as a table and nothing else: no
+// clock, no process, no memory. Seat (seat.h) turns what happens into events and carries out the
+// actions.
+//
+//            start           ready           drain             timeout, hasten
+//     VACANT -----> STARTING -----> READY ----------> DRAINING ----------------> STOPPING
+//                   ^  |  | died      | died               |  died                 |  died
+//                   |  |  v           v                    '-------> STOPPED <-----'
+//           timeout |  | BACKOFF <----+---- EVICTING
+//                   '--|----'---> FAILED       ^
+//                      '-- set-up failed, -----'
+//                          timeout
+// (drain also takes any other phase to STOPPING or, where there is no process, to STOPPED)
+//
+// Invariant: a successor is launched only from BACKOFF, so only after kBury has been carried out
+// for the worker before it. A seat has at most one timer, which belongs to its phase: kTimeout
+// always means that one.
+
+#ifndef SLOTRING_SUPERVISOR_SEAT_MACHINE_H_
+#define SLOTRING_SUPERVISOR_SEAT_MACHINE_H_
+
+#include <cstdint>
+#include <optional>
+#include <span>
+
+namespace slotring::supervisor {
+
+enum class SeatPhase : std::uint8_t {
+  kVacant,    // never had a worker
+  kStarting,  // a process runs and sets itself up
+  kReady,     // serves calls
+  kEvicting,  // the process was told to go, a successor is due
+  kBackoff,   // no process; a successor is due
+  kFailed,    // no process, and no successor: a crash loop was ended
+  kDraining,  // the pool shuts down; serves what was requested
+  kStopping,  // the pool shuts down; the process was told to go
+  kStopped,   // the pool shuts down; no process
+};
+inline constexpr int kSeatPhases = 9;
+
+enum class SeatEvent : std::uint8_t {
+  kStart,           // the pool wants a worker here
+  kLaunchFailed,    // there is no process: fork, exec or a limit
+  kReady,           // the handshake is complete
+  kSetupFailed,     // the worker said so, or its handshake was wrong
+  kConnectionLost,  // its socket is closed; the process may be alive
+  kDied,            // proven by its pidfd
+  kTimeout,         // of the timer that the phase armed
+  kGiveUp,          // the restart policy wants no successor
+  kDrain,           // the pool shuts down
+  kHasten,          // the pool shuts down, and somebody is impatient; calls are running
+  kHastenIdle,      // the same; no slot of the seat is in use
+};
+inline constexpr int kSeatEvents = 11;
+
+enum class SeatAction : std::uint8_t {
+  kLaunch,         // next generation, word STARTING, fork and exec
+  kPublish,        // word READY, slots listed
+  kMarkDraining,   // word DRAINING: nobody claims here any more
+  kAskToDrain,     // Drain to the worker
+  kTerminate,      // SIGTERM to the process group
+  kKill,           // SIGKILL to the process group
+  kBury,           // word LOST, obituary, slots walked
+  kBuryLast,       // word RETIRED, obituary, slots walked, requested ones too
+  kRetire,         // word RETIRED, requested slots end, callers woken
+  kPlanSuccessor,  // ask the restart policy: arm the timer, or kGiveUp
+  kArmStartTimer,  // one timer a seat: arming replaces it
+  kArmDrainTimer,
+  kArmStopTimer,
+  kDisarmTimer,
+};
+
+struct SeatStep {
+  SeatPhase next;
+  std::span<const SeatAction> actions;  // in this order; static storage
+};
+
+// Nothing when the event means nothing in this phase; it is to be ignored then.
+std::optional<SeatStep> step(SeatPhase phase, SeatEvent event);
+
+// Whether a seat in this phase may have a process.
+constexpr bool has_process(SeatPhase phase) {
+  return phase == SeatPhase::kStarting || phase == SeatPhase::kReady ||
+         phase == SeatPhase::kEvicting || phase == SeatPhase::kDraining ||
+         phase == SeatPhase::kStopping;
+}
+
+// Whether nothing will happen in this seat any more once its pool shuts down.
+constexpr bool is_settled(SeatPhase phase) {
+  return phase == SeatPhase::kFailed || phase == SeatPhase::kStopped;
+}
+
+const char* to_string(SeatPhase phase);
+const char* to_string(SeatEvent event);
+
+}  // namespace slotring::supervisor
+
+#endif  // SLOTRING_SUPERVISOR_SEAT_MACHINE_H_

@@ -1,0 +1,69 @@
+// The supervisor's end of one worker's socket: the handshake (schemas/attach.fbs), and what is said
+// afterwards.
+//
+//     Hello -> Welcome + descriptors -> Ready -> Published       or, in Ready's place, SetupFailed
+//
+// Belongs to one process; a successor gets a new link.
+
+#ifndef SLOTRING_SUPERVISOR_WORKER_LINK_H_
+#define SLOTRING_SUPERVISOR_WORKER_LINK_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include <boost/asio/io_context.hpp>
+
+#include "supervisor/event_watch.h"
+#include "supervisor/handshake.h"
+#include "supervisor/log_output.h"
+#include "supervisor/method_table.h"
+#include "supervisor/pool_memory.h"
+
+namespace slotring::supervisor {
+
+class WorkerLink {
+ public:
+  enum class News { kReady, kSetupFailed, kConnectionLost };
+  using OnNews = std::function<void(News)>;
+
+  // What every worker of a pool is told; all of it outlives the link.
+  struct PoolSide {
+    const std::string& name;
+    const PoolMemory& memory;
+    MethodTable& methods;
+  };
+
+  // `on_news` may destroy the link. Errors: SYSTEM_LIMIT, OUT_OF_MEMORY.
+  static Result<std::unique_ptr<WorkerLink>> start(boost::asio::io_context& io,
+                                                   shm::UniqueFd socket, const PoolSide& pool,
+                                                   const Place& place, Log log, OnNews on_news);
+
+  // Asks the worker to serve what was requested, and to leave.
+  Status ask_to_drain() const { return send_drain(socket_.fd()); }
+
+ private:
+  enum class Stage { kExpectHello, kExpectReady, kPublished, kEnded };
+
+  WorkerLink(const PoolSide& pool, const Place& place, Log log, OnNews on_news)
+      : pool_(pool), place_(place), log_(std::move(log)), on_news_(std::move(on_news)) {}
+
+  void on_readable();
+  void on_packet(const shm::Packet& packet);
+  void on_hello(const wire::Hello& hello);
+  void on_ready(const wire::Ready& ready);
+  void on_setup_failed(const wire::SetupFailed& failed);
+  void reject(const Error& why);
+  void end(News news);
+
+  PoolSide pool_;
+  Place place_;
+  Log log_;
+  OnNews on_news_;
+  ReadableWatch socket_;
+  Stage stage_ = Stage::kExpectHello;
+};
+
+}  // namespace slotring::supervisor
+
+#endif  // SLOTRING_SUPERVISOR_WORKER_LINK_H_

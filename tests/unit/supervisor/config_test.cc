@@ -1,0 +1,229 @@
+#include "supervisor/config.h"
+
+#include <unistd.h>
+
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "supervisor/config_table.h"
+
+namespace slotring::supervisor {
+namespace {
+
+using std::chrono::milliseconds;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr const char* kFile = "/etc/slotring/pools.toml";
+
+// The pool p of a config that consists of it alone. `keys` begin on line 3.
+ConfigReading parse_pool(const std::string& keys) {
+  return parse_config("[pool.p]\nmodule = \"m\"\n" + keys, kFile);
+}
+
+std::vector<std::string> errors_of(const ConfigReading& reading) {
+  std::vector<std::string> texts;
+  for (const ConfigError& error : reading.errors) texts.push_back(error.to_string());
+  return texts;
+}
+
+// The single error that these keys of a pool cause, or all of them, so that the test shows them.
+std::string error_of(const std::string& keys) {
+  std::string all;
+  for (const std::string& text : errors_of(parse_pool(keys)))
+    all += (all.empty() ? "" : "\n") + text;
+  return all;
+}
+
+TEST(Config, AModuleIsEnough) {
+  const ConfigReading reading = parse_pool("");
+  ASSERT_THAT(errors_of(reading), IsEmpty());
+  ASSERT_EQ(reading.config.pools.size(), 1u);
+  const PoolConfig& pool = reading.config.pools[0];
+  EXPECT_EQ(pool.name, "p");
+  EXPECT_EQ(pool.module, "m");
+  EXPECT_EQ(pool.python, "/usr/bin/python3");
+  EXPECT_THAT(pool.python_path, ElementsAre("/etc/slotring/"));
+  EXPECT_EQ(pool.geometry(), (layout::Geometry{1, 4, 256, 1024, 64 << 20, 256 << 10}));
+  EXPECT_TRUE(layout::is_valid(pool.geometry()));
+  EXPECT_FALSE(pool.lets_others_in());
+  EXPECT_THAT(pool.socket, ::testing::EndsWith("/p.sock"));
+}
+
+TEST(Config, EveryKeyIsRead) {
+  const ConfigReading reading = parse_config(R"(
+    [log]
+    level = "debug"
+    file = "slotring.log"
+    format = "json"
+
+    [pool.p]
+    module = "m"
+    python = "venv/bin/python"
+    python_path = ["src", "/opt/lib"]
+    package_path = "package"
+    directory = "/"
+    env = { OMP_NUM_THREADS = "1" }
+    workers = 3
+    slots_per_worker = 2
+    max_clients = 10
+    max_waiting = 20
+    slot_bytes = "1 MiB"
+    warm_bytes = 8192
+    socket = "p.sock"
+    allow_users = ["root", 1234]
+    allow_groups = [0, 5]
+    start_timeout_s = 1.5
+    drain_timeout_s = 2
+    stop_timeout_s = 0
+    orphan_timeout_s = 4
+    restart_delay_s = 0.25
+    restart_delay_max_s = 8
+    crash_loop_deaths = 0
+    crash_loop_window_s = 9
+  )",
+                                             kFile);
+  ASSERT_THAT(errors_of(reading), IsEmpty());
+  EXPECT_EQ(reading.config.log.level, "debug");
+  EXPECT_EQ(reading.config.log.file, "/etc/slotring/slotring.log");
+  EXPECT_EQ(reading.config.log.format, LogFormat::kJson);
+  const PoolConfig& pool = reading.config.pools.at(0);
+  EXPECT_EQ(pool.python, "/etc/slotring/venv/bin/python");
+  EXPECT_THAT(pool.python_path, ElementsAre("/etc/slotring/src", "/opt/lib"));
+  EXPECT_EQ(pool.package_path, "/etc/slotring/package");
+  EXPECT_EQ(pool.directory, "/");
+  EXPECT_THAT(pool.env, ElementsAre(::testing::Pair("OMP_NUM_THREADS", "1")));
+  EXPECT_EQ(pool.geometry(), (layout::Geometry{3, 2, 10, 20, 1 << 20, 8192}));
+  EXPECT_EQ(pool.socket, "/etc/slotring/p.sock");
+  EXPECT_THAT(pool.allow_users, ElementsAre(0u, 1234u));
+  EXPECT_THAT(pool.allow_groups, ElementsAre(0u, 5u));
+  EXPECT_EQ(pool.start_timeout, milliseconds(1500));
+  EXPECT_EQ(pool.drain_timeout, milliseconds(2000));
+  EXPECT_EQ(pool.stop_timeout, milliseconds(0));
+  EXPECT_EQ(pool.orphan_timeout, milliseconds(4000));
+  EXPECT_EQ(pool.restart.delay, milliseconds(250));
+  EXPECT_EQ(pool.restart.delay_max, milliseconds(8000));
+  EXPECT_EQ(pool.restart.crash_loop_deaths, 0u);
+  EXPECT_EQ(pool.restart.crash_loop_window, milliseconds(9000));
+}
+
+TEST(Config, AnUnknownKeyIsNamedWithItsPlaceAndTheNearestKnownOne) {
+  EXPECT_EQ(error_of("  workrs = 2\n"),
+            "/etc/slotring/pools.toml:3:3: error: unknown key `workrs` in [pool.p]; did you mean "
+            "`workers`?");
+  EXPECT_EQ(error_of("colour = 2\n"),
+            "/etc/slotring/pools.toml:3:1: error: unknown key `colour` in [pool.p]");
+}
+
+TEST(Config, UnknownTablesAreErrorsToo) {
+  const auto errors =
+      errors_of(parse_config("[pools.p]\nmodule = \"m\"\n[log]\nlevl = \"info\"\n", kFile));
+  ASSERT_EQ(errors.size(), 3u);
+  EXPECT_THAT(errors[0], HasSubstr("there is no pool"));
+  EXPECT_THAT(errors[1], HasSubstr(":1:2: error: unknown key `pools` in the file; did you mean "
+                                   "`pool`?"));
+  EXPECT_THAT(errors[2], HasSubstr(":4:1: error: unknown key `levl` in [log]"));
+}
+
+TEST(Config, AWrongTypeSaysWhatIsExpectedAndWhatIsThere) {
+  EXPECT_EQ(
+      error_of("workers = \"2\"\n"),
+      "/etc/slotring/pools.toml:3:11: error: `workers` in [pool.p] must be an integer, and is "
+      "a text");
+  EXPECT_THAT(error_of("start_timeout_s = \"1s\"\n"), HasSubstr("must be a number of seconds"));
+  EXPECT_THAT(error_of("python_path = \"src\"\n"), HasSubstr("must be an array of texts"));
+  EXPECT_THAT(error_of("python_path = [1]\n"), HasSubstr(":3:16: error: "));
+  EXPECT_THAT(error_of("env = [\"A=1\"]\n"), HasSubstr("must be a table of texts"));
+  EXPECT_THAT(error_of("[pool.p.env]\nA = 1\n"), HasSubstr(":4:5: error: `env.A` in [pool.p]"));
+  EXPECT_THAT(error_of("slot_bytes = 1.5\n"), HasSubstr("a text such as \"64 MiB\""));
+  EXPECT_THAT(error_of("socket = 1\n"), HasSubstr("must be a text, and is an integer"));
+  EXPECT_THAT(errors_of(parse_config("pool = 1\n", kFile)), ElementsAre(HasSubstr("[pool.NAME]")));
+  EXPECT_THAT(errors_of(parse_config("[pool]\np = 1\n", kFile)),
+              ElementsAre(HasSubstr("`p` must be a table, [pool.p]")));
+}
+
+TEST(Config, AValueOutOfRangeSaysWhatIsAllowed) {
+  EXPECT_EQ(error_of("workers = 0\n"),
+            "/etc/slotring/pools.toml:3:11: error: `workers` in [pool.p] is 0; allowed is 1 to "
+            "1024");
+  EXPECT_THAT(error_of("slots_per_worker = 125\n"), HasSubstr("allowed is 1 to 124"));
+  EXPECT_THAT(error_of("max_clients = -1\n"), HasSubstr("allowed is 1 to 65534"));
+  EXPECT_THAT(error_of("start_timeout_s = -1\n"), HasSubstr("0.1 to 86400 seconds"));
+  EXPECT_THAT(error_of("drain_timeout_s = nan\n"), HasSubstr("0 to 86400 seconds"));
+  EXPECT_THAT(error_of("slot_bytes = \"4 KiB\"\n"), HasSubstr("64 KiB to 16 GiB"));
+  EXPECT_THAT(error_of("slot_bytes = 65537\n"), HasSubstr("in multiples of 4 KiB"));
+  EXPECT_THAT(error_of("slot_bytes = \"64 MB\"\n"), HasSubstr("(B, KiB, MiB or GiB)"));
+  EXPECT_THAT(error_of("slot_bytes = \"64 KiB\"\nwarm_bytes = \"1 MiB\"\n"),
+              HasSubstr("4 KiB to 64 KiB"));
+  EXPECT_THAT(error_of("module = \"\"\n"), HasSubstr("module"));
+  EXPECT_THAT(errors_of(parse_config("[log]\nlevel = \"loud\"\n[pool.p]\nmodule = \"m\"", kFile)),
+              ElementsAre(HasSubstr("is 'loud'; allowed is one of \"trace\", \"debug\"")));
+}
+
+TEST(Config, KeysThatContradictEachOtherAreErrors) {
+  EXPECT_THAT(error_of("workers = 1024\nslots_per_worker = 124\n"), HasSubstr("at most 65534"));
+  EXPECT_THAT(error_of("workers = 1000\nslot_bytes = \"16 GiB\"\n"), HasSubstr("can address"));
+  EXPECT_THAT(error_of("allow_users = [1]\n"), HasSubstr("name a `socket` that they can reach"));
+  EXPECT_THAT(error_of("restart_delay_s = 5\nrestart_delay_max_s = 1\n"),
+              HasSubstr("5 to 86400 seconds"));
+  EXPECT_THAT(error_of("env = { PYTHONPATH = \"x\" }\n"), HasSubstr("use `python_path`"));
+  EXPECT_THAT(error_of("directory = \"/no/such/folder\"\n"), HasSubstr("there is no folder"));
+  EXPECT_THAT(errors_of(parse_config("[pool.a]\nmodule=\"m\"\nsocket=\"s\"\n"
+                                     "[pool.b]\nmodule=\"m\"\nsocket=\"s\"\n",
+                                     kFile)),
+              ElementsAre(HasSubstr(":6:8: error: the pools a and b have the same socket")));
+}
+
+TEST(Config, AUserThatDoesNotExistIsAnError) {
+  EXPECT_THAT(error_of("socket = \"s\"\nallow_users = [\"nobody-of-that-name\"]\n"),
+              HasSubstr("a user name that exists, or its id"));
+  EXPECT_THAT(error_of("socket = \"s\"\nallow_groups = [-1]\n"), HasSubstr("is -1; allowed is"));
+}
+
+TEST(Config, APoolNeedsItsModuleAndAUsableName) {
+  EXPECT_THAT(errors_of(parse_config("[pool.p]\n", kFile)),
+              ElementsAre(HasSubstr(":1:1: error: [pool.p] needs `module`")));
+  EXPECT_THAT(errors_of(parse_config("[pool.\"a/b\"]\nmodule = \"m\"\n", kFile)),
+              ElementsAre(HasSubstr("1 to 63 letters, digits, _ or -")));
+}
+
+TEST(Config, ADuplicateKeyIsAnErrorWithItsPlace) {
+  EXPECT_THAT(error_of("workers = 1\nworkers = 2\n"), HasSubstr("/etc/slotring/pools.toml:4:"));
+}
+
+TEST(Config, AllErrorsAreReportedInTheFilesOrder) {
+  EXPECT_THAT(errors_of(parse_pool("zzzzzzzzz = 1\nworkers = 0\nmax_clients = 0\n")),
+              ElementsAre(HasSubstr(":3:1:"), HasSubstr(":4:11:"), HasSubstr(":5:15:")));
+}
+
+TEST(Config, AFileThatCannotBeReadSaysWhy) {
+  EXPECT_THAT(errors_of(read_config("/no/such/file.toml")),
+              ElementsAre("/no/such/file.toml: error: cannot read it: No such file or directory"));
+  EXPECT_FALSE(read_config("/").ok());
+}
+
+TEST(ConfigTable, BytesAreReadWithAndWithoutUnits) {
+  EXPECT_EQ(parse_bytes("4096"), 4096u);
+  EXPECT_EQ(parse_bytes("64 MiB"), 64u << 20);
+  EXPECT_EQ(parse_bytes("2GiB"), std::uint64_t{2} << 30);
+  for (const char* wrong : {"", "MiB", "-1", "1 mib", "1.5 MiB", "1 MiB ", "99999999999 GiB"}) {
+    EXPECT_EQ(parse_bytes(wrong), std::nullopt) << wrong;
+  }
+  EXPECT_EQ(format_bytes(64 << 20), "64 MiB");
+  EXPECT_EQ(format_bytes(4097), "4097 B");
+}
+
+TEST(ConfigTable, TheNearestNameIsOneOfFewMistakes) {
+  const std::vector<std::string_view> known = {"workers", "max_waiting", "socket"};
+  EXPECT_EQ(nearest_name("worker", known), "workers");
+  EXPECT_EQ(nearest_name("max_waitnig", known), "max_waiting");
+  EXPECT_EQ(nearest_name("max_", known), "max_waiting") << "its beginning";
+  EXPECT_EQ(nearest_name("colour", known), "");
+}
+
+}  // namespace
+}  // namespace slotring::supervisor

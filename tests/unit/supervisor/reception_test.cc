@@ -1,0 +1,252 @@
+// Peers of all kinds at the door of one pool, over a real socket. The pool has no workers.
+
+#include "supervisor/reception.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <optional>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "client_lib/shm/attachment.h"
+#include "client_lib/shm/slot_pool.h"
+#include "slotring/version.h"
+#include "supervisor/listening_socket.h"
+
+namespace slotring::supervisor {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr layout::Geometry kGeometry{1, 2, 2, 4, layout::kMinAreaBytes, layout::kPageBytes};
+
+class ReceptionTest : public ::testing::Test {
+ protected:
+  ReceptionTest() {
+    folder_ = (std::filesystem::temp_directory_path() / "slotring-unit.XXXXXX").string();
+    EXPECT_NE(::mkdtemp(folder_.data()), nullptr);
+    socket_.emplace(ListeningSocket::open(folder_ + "/p.sock", false, false).value());
+    EXPECT_TRUE(reception_.open(socket_->take_socket()).ok());
+  }
+  ~ReceptionTest() override { std::filesystem::remove_all(folder_); }
+
+  static Log make_log() {
+    auto output = LogOutput::open({"error", "/dev/null", LogFormat::kText});
+    static const std::unique_ptr<LogOutput> kept = std::move(output).value();
+    return kept->make_log("test");
+  }
+
+  // Lets the reception work until something has happened.
+  template <class Happened>
+  bool work_until(Happened happened) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (!happened()) {
+      if (std::chrono::steady_clock::now() > end) return false;
+      io_.run_one_for(std::chrono::milliseconds(10));
+    }
+    return true;
+  }
+
+  shm::UniqueFd connect() { return shm::connect_to(socket_->path()).value(); }
+
+  // Sends a Hello that is right but for what `wrong` changes, and returns the answer.
+  Result<shm::Packet> say_hello(const shm::UniqueFd& socket, wire::Role role,
+                                std::uint32_t version_offset = 0) {
+    flatbuffers::FlatBufferBuilder builder;
+    const auto name = builder.CreateString("tester\n");
+    const auto version = builder.CreateString("9.9.9");
+    const auto hello = wire::CreateHello(builder, layout::kProtocolVersion,
+                                         layout::kLayoutVersion + version_offset,
+                                         layout::layout_hash(), role, name, version);
+    EXPECT_TRUE(shm::send_packet(socket.get(), builder, wire::Message::Hello, hello.Union()).ok());
+    return next_packet(socket);
+  }
+
+  Result<shm::Packet> next_packet(const shm::UniqueFd& socket) {
+    EXPECT_TRUE(work_until([&] {
+      char byte;
+      return ::recv(socket.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
+    }));
+    return shm::receive_packet(socket.get(), shm::kNever);
+  }
+
+  static ErrorCode code_of(const Result<shm::Packet>& answer) {
+    if (!answer) return answer.error().code;
+    const auto* refused = answer->as<wire::Refused>();
+    return refused != nullptr ? static_cast<ErrorCode>(refused->code()) : ErrorCode::kOk;
+  }
+
+  void say_goodbye(const shm::UniqueFd& socket) {
+    flatbuffers::FlatBufferBuilder builder;
+    const auto goodbye = wire::CreateGoodbye(builder);
+    EXPECT_TRUE(
+        shm::send_packet(socket.get(), builder, wire::Message::Goodbye, goodbye.Union()).ok());
+  }
+
+  layout::ClientState state_of(std::uint32_t client) const {
+    return static_cast<layout::ClientState>(memory_->segment().client(client).state.load());
+  }
+
+  std::string folder_;
+  boost::asio::io_context io_{1};
+  std::unique_ptr<PoolMemory> memory_ = PoolMemory::create("p", kGeometry).value();
+  shm::SlotPool slots_{memory_->segment()};
+  std::optional<ListeningSocket> socket_;
+  Reception reception_{io_, make_log(), "p", AccessList({}, {}), *memory_, slots_};
+};
+
+TEST_F(ReceptionTest, AClientGetsItsPlaceAndDescriptorsAndIsListed) {
+  const shm::UniqueFd socket = connect();
+  const shm::Packet welcome = say_hello(socket, wire::Role::Client).value();
+  ASSERT_NE(welcome.as<wire::Welcome>(), nullptr);
+  EXPECT_EQ(welcome.as<wire::Welcome>()->index(), 0u);
+  EXPECT_EQ(welcome.as<wire::Welcome>()->generation(), 1u);
+  ASSERT_EQ(welcome.descriptors.size(), 3u);
+  const auto mode = [&](int i) {
+    return ::fcntl(welcome.descriptors[static_cast<std::size_t>(i)].get(), F_GETFL) & O_ACCMODE;
+  };
+  EXPECT_EQ(mode(0), O_RDWR);
+  EXPECT_EQ(mode(1), O_RDWR);
+  EXPECT_EQ(mode(2), O_RDONLY);
+  const layout::ClientRecord& record = memory_->segment().client(0);
+  EXPECT_EQ(state_of(0), layout::ClientState::kAttached);
+  EXPECT_EQ(record.pid.load(), ::getpid());
+  EXPECT_NE(record.pid_start_time.load(), 0u);
+  EXPECT_EQ(shm::load_name(record.name), "tester\\x0a");
+}
+
+TEST_F(ReceptionTest, AnObserverGetsReadOnlyMemoryAndNoPlace) {
+  const shm::UniqueFd socket = connect();
+  const shm::Packet welcome = say_hello(socket, wire::Role::Observer).value();
+  ASSERT_EQ(welcome.descriptors.size(), 1u);
+  EXPECT_EQ(::fcntl(welcome.descriptors[0].get(), F_GETFL) & O_ACCMODE, O_RDONLY);
+  EXPECT_EQ(reception_.clients(), 0u);
+}
+
+TEST_F(ReceptionTest, AnotherVersionIsRefusedNamingBoth) {
+  const Result<shm::Packet> answer = say_hello(connect(), wire::Role::Client, 1);
+  EXPECT_EQ(code_of(answer), ErrorCode::kVersionMismatch);
+  const std::string message = answer->as<wire::Refused>()->message()->str();
+  EXPECT_THAT(message, HasSubstr("9.9.9"));
+  EXPECT_THAT(message, HasSubstr(version()));
+  EXPECT_THAT(message, HasSubstr("layout " + std::to_string(layout::kLayoutVersion + 1)));
+}
+
+TEST_F(ReceptionTest, NobodyBecomesAWorkerHere) {
+  EXPECT_EQ(code_of(say_hello(connect(), wire::Role::Worker)), ErrorCode::kRefused);
+}
+
+TEST_F(ReceptionTest, OneClientMoreThanThereArePlacesIsRefused) {
+  const shm::UniqueFd first = connect();
+  const shm::UniqueFd second = connect();
+  EXPECT_EQ(code_of(say_hello(first, wire::Role::Client)), ErrorCode::kOk);
+  EXPECT_EQ(code_of(say_hello(second, wire::Role::Client)), ErrorCode::kOk);
+  EXPECT_EQ(code_of(say_hello(connect(), wire::Role::Client)), ErrorCode::kTooManyClients);
+  EXPECT_EQ(code_of(say_hello(connect(), wire::Role::Observer)), ErrorCode::kOk);
+}
+
+TEST_F(ReceptionTest, ADrainingPoolRefusesClientsAndStillShowsItself) {
+  reception_.refuse_clients();
+  EXPECT_EQ(code_of(say_hello(connect(), wire::Role::Client)), ErrorCode::kPoolDraining);
+  EXPECT_EQ(code_of(say_hello(connect(), wire::Role::Observer)), ErrorCode::kOk);
+}
+
+TEST_F(ReceptionTest, GoodbyeAndCloseGiveThePlaceBackForTheNextEpoch) {
+  shm::UniqueFd socket = connect();
+  ASSERT_TRUE(say_hello(socket, wire::Role::Client).ok());
+  say_goodbye(socket);
+  socket.reset();
+  EXPECT_TRUE(work_until([&] { return reception_.clients() == 0; }));
+  EXPECT_EQ(state_of(0), layout::ClientState::kVacant);
+  const Result<shm::Packet> again = say_hello(connect(), wire::Role::Client);
+  EXPECT_EQ(again->as<wire::Welcome>()->index(), 0u);
+  EXPECT_EQ(again->as<wire::Welcome>()->generation(), 2u);
+}
+
+TEST_F(ReceptionTest, AClosedSocketOfALivingProcessProvesNothing) {
+  shm::UniqueFd socket = connect();
+  ASSERT_TRUE(say_hello(socket, wire::Role::Client).ok());
+  socket.reset();
+  // Whoever is served now came after the close was seen.
+  ASSERT_TRUE(say_hello(connect(), wire::Role::Observer).ok());
+  EXPECT_EQ(reception_.clients(), 1u);
+  EXPECT_EQ(state_of(0), layout::ClientState::kAttached);
+}
+
+TEST_F(ReceptionTest, ADeadClientsSlotsComeBack) {
+  int joined[2];
+  ASSERT_EQ(::pipe(joined), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const Result<shm::UniqueFd> socket = shm::connect_to(socket_->path());
+    const Result<shm::Attachment> attached =
+        shm::attach(socket->get(), wire::Role::Client, "mortal", shm::kNever);
+    const auto ok = static_cast<char>(attached.ok());
+    (void)!::write(joined[1], &ok, 1);
+    for (;;) ::pause();
+  }
+  ASSERT_TRUE(work_until([&] { return reception_.clients() == 1; }));
+  char ok = 0;
+  ASSERT_TRUE(::read(joined[0], &ok, 1) == 1 && ok == 1);
+  // As if it had claimed a slot.
+  const layout::SlotWord claimed{7, 0, layout::SlotState::kClaimed, 0};
+  memory_->segment().slot_word(1).store(claimed.pack());
+  ::kill(child, SIGKILL);
+  EXPECT_TRUE(work_until([&] { return reception_.clients() == 0; }));
+  const auto word = layout::SlotWord::unpack(memory_->segment().slot_word(1).load());
+  EXPECT_EQ(word.state, layout::SlotState::kFree);
+  EXPECT_EQ(word.generation, 8u);
+  ::waitpid(child, nullptr, 0);
+  ::close(joined[0]);
+  ::close(joined[1]);
+}
+
+TEST_F(ReceptionTest, NoiseIsCutOffAndHarmsNobody) {
+  const shm::UniqueFd noisy = connect();
+  const std::string noise(1000, '\xFF');
+  ASSERT_EQ(::send(noisy.get(), noise.data(), noise.size(), MSG_NOSIGNAL), 1000);
+  EXPECT_EQ(code_of(next_packet(noisy)), ErrorCode::kWorkerUnavailable) << "it should be closed";
+
+  const shm::UniqueFd impatient = connect();
+  say_goodbye(impatient);
+  EXPECT_EQ(code_of(next_packet(impatient)), ErrorCode::kBadFrame);
+  EXPECT_EQ(code_of(say_hello(connect(), wire::Role::Client)), ErrorCode::kOk);
+}
+
+TEST_F(ReceptionTest, ManySilentConnectionsDoNotKeepOthersOut) {
+  std::vector<shm::UniqueFd> silent;
+  for (int i = 0; i < 200; ++i) {
+    silent.push_back(connect());
+    io_.poll();
+  }
+  EXPECT_EQ(code_of(say_hello(connect(), wire::Role::Client)), ErrorCode::kOk);
+}
+
+TEST(AccessList, AdmitsItsOwnUserRootAndWhoIsListed) {
+  const AccessList list({1001}, {2002});
+  PeerIdentity peer;
+  peer.uid = 4711;
+  peer.gid = 4711;
+  EXPECT_FALSE(list.admits(peer));
+  peer.groups = {1, 2002};
+  EXPECT_TRUE(list.admits(peer)) << "by a supplementary group";
+  peer.groups.clear();
+  peer.gid = 2002;
+  EXPECT_TRUE(list.admits(peer)) << "by its group";
+  peer.gid = 4711;
+  for (const uid_t uid : {uid_t{1001}, uid_t{0}, ::geteuid()}) {
+    peer.uid = uid;
+    EXPECT_TRUE(list.admits(peer)) << uid;
+  }
+}
+
+}  // namespace
+}  // namespace slotring::supervisor

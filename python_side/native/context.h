@@ -1,0 +1,23 @@
+// What a handler that asks for it gets beside its request: slotring.Context. With the GIL held.
+//
+// A context may outlive its call; it then tells what it knew and that the call is over.
+
+#ifndef SLOTRING_PYTHON_SIDE_NATIVE_CONTEXT_H_
+#define SLOTRING_PYTHON_SIDE_NATIVE_CONTEXT_H_
+
+#include "client_lib/shm/worker_seat.h"
+#include "python_side/native/python_ref.h"
+
+namespace slotring::python {
+
+// A context of a running call; null with a Python exception. `seat` and `call` must live until
+// end_context(). `method` is the method's name, a str.
+Ref new_context(PyTypeObject* context_type, const shm::WorkerSeat& seat,
+                const shm::RunningCall& call, PyObject* method);
+void end_context(PyObject* context);
+
+extern PyType_Spec context_spec;
+
+}  // namespace slotring::python
+
+#endif  // SLOTRING_PYTHON_SIDE_NATIVE_CONTEXT_H_

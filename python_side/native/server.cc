@@ -1,0 +1,221 @@
+#include "python_side/native/server.h"
+
+#include <unistd.h>
+
+#include "python_side/native/context.h"
+#include "python_side/native/error.h"
+#include "python_side/native/value.h"
+
+namespace slotring::python {
+
+namespace {
+
+// A private copy larger than this is not kept for the next request.
+constexpr std::size_t kKeptCopyBytes = std::size_t{1} << 20;
+// Handlers in C never release the GIL by themselves: other threads get a turn after so many calls.
+constexpr std::uint32_t kCallsInTurn = 256;
+// While it drains, a worker looks this often whether claimed slots were given back: nobody rings
+// for that.
+constexpr std::uint64_t kDrainLookNs = 5'000'000;
+// Releasing and taking the GIL costs about as much as a call: worth a short spin, an eighth of what
+// WorkerSeat::wait() spins, with the GIL held.
+constexpr std::uint32_t kShareOfSpins = 8;
+
+}  // namespace
+
+Server::Server(shm::WorkerSeat seat, PyTypeObject* area_type, PyTypeObject* context_type)
+    : seat_(std::move(seat)),
+      views_(seat_, area_type),
+      replies_(seat_),
+      context_type_(context_type),
+      by_id_(layout::kMaxMethods + 1),
+      spins_with_gil_(shm::spins_worth_a_sleep() / kShareOfSpins) {}
+
+void Server::bind(std::vector<Method> methods, const std::vector<std::uint16_t>& ids) {
+  methods_ = std::move(methods);
+  for (std::size_t i = 0; i < methods_.size(); ++i) {
+    by_name_[methods_[i].name] = &methods_[i];
+    if (ids[i] < by_id_.size()) by_id_[ids[i]] = &methods_[i];
+  }
+}
+
+bool Server::serve(const SlowPath& slow_path) {
+  while (!stopped_.load(std::memory_order_relaxed)) {
+    if (attention_.load(std::memory_order_relaxed) && !attend()) return false;
+    if (const std::optional<shm::RunningCall> call = seat_.try_next()) {
+      run(*call, slow_path);
+      give_turn();
+    } else if (draining_.load(std::memory_order_relaxed) && !more_expected()) {
+      return true;
+    } else {
+      wait();
+    }
+  }
+  return true;
+}
+
+void Server::run(const shm::RunningCall& call, const SlowPath& slow_path) {
+  const Method* method = find(call);
+  Result<WrittenReply> outcome =
+      method != nullptr ? invoke(*method, call, slow_path) : no_such_method(call, slow_path);
+  if (disowned_) [[unlikely]] {
+    constexpr char kLine[] = "slotring: a process forked by a handler came back from it; it ends\n";
+    [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kLine, sizeof(kLine) - 1);
+    ::_exit(1);
+  }
+  if (method != nullptr) {
+    if (Status closed = views_.close(call, method->name); !closed) {
+      outcome = std::move(closed).error();
+    }
+  }
+  if (outcome) {
+    const Status replied = seat_.reply(call, outcome->kind, outcome->bytes);
+    if (!replied) seat_.fail(call, replied.error());
+  } else {
+    seat_.fail(call, outcome.error());
+  }
+}
+
+// All references to the request and the result are gone when this returns.
+Result<WrittenReply> Server::invoke(const Method& method, const shm::RunningCall& call,
+                                    const SlowPath& slow_path) {
+  const Result<Ref> request = open_request(call);
+  if (!request) return request.error();
+  PyObject* argument = request->get();
+  Ref result;
+  if (method.wants_context) {
+    const Ref context = new_context(context_type_, seat_, call, method.name_object.get());
+    if (!context) return take_exception(ErrorCode::kInternal);
+    result = Ref::steal(
+        PyObject_CallFunctionObjArgs(method.handler.get(), argument, context.get(), nullptr));
+    end_context(context.get());
+  } else {
+    result = Ref::steal(PyObject_CallFunctionObjArgs(method.handler.get(), argument, nullptr));
+  }
+  if (!result) return take_handler_exception(slow_path.describe);
+  // The request sent back as it is, unless the handler released it.
+  if (result.get() == argument && call.head.kind == wire::PayloadKind::Bytes &&
+      views_.viewed(call)) {
+    return replies_.write_bytes(call, call.payload);
+  }
+  return replies_.write(call, result.get());
+}
+
+Result<Ref> Server::open_request(const shm::RunningCall& call) {
+  switch (call.head.kind) {
+    case wire::PayloadKind::Empty:
+      return Ref::share(Py_None);
+    case wire::PayloadKind::Bytes: {
+      Ref view = views_.open(call);
+      if (!view) return take_exception(ErrorCode::kInternal);
+      return view;
+    }
+    case wire::PayloadKind::Value:
+      return read_request_value(call);
+    default:
+      return Error{ErrorCode::kInvalidArgument,
+                   "this worker takes no payloads of kind " +
+                       std::to_string(static_cast<int>(call.head.kind))};
+  }
+}
+
+Result<Ref> Server::read_request_value(const shm::RunningCall& call) {
+  try {
+    private_copy_.assign(call.payload.begin(), call.payload.end());
+  } catch (const std::bad_alloc&) {
+    return Error{ErrorCode::kOutOfMemory, "no memory to convert the request"};
+  }
+  Result<Ref> value = read_value(private_copy_);
+  if (private_copy_.capacity() > kKeptCopyBytes) std::vector<std::byte>().swap(private_copy_);
+  return value;
+}
+
+const Method* Server::find(const shm::RunningCall& call) const {
+  if (call.head.method != 0) {
+    return call.head.method < by_id_.size() ? by_id_[call.head.method] : nullptr;
+  }
+  const auto found = by_name_.find(call.method_name);
+  return found == by_name_.end() ? nullptr : found->second;
+}
+
+Error Server::no_such_method(const shm::RunningCall& call, const SlowPath& slow_path) const {
+  std::string name(call.method_name);
+  if (call.head.method != 0) {
+    name = "#" + std::to_string(call.head.method);
+    // Acquire: partner of the supervisor's release after it wrote the record.
+    const std::uint32_t known =
+        seat_.segment().header().method_count.load(std::memory_order_acquire);
+    if (call.head.method <= known && call.head.method <= layout::kMaxMethods) {
+      name = shm::load_name(seat_.segment().method(call.head.method));
+    }
+  }
+  Error error{ErrorCode::kMethodNotFound, "no method '" + name + "'"};
+  const Ref name_object = Ref::steal(
+      PyUnicode_DecodeUTF8(name.data(), static_cast<Py_ssize_t>(name.size()), "replace"));
+  const Ref message = name_object ? Ref::steal(PyObject_CallFunctionObjArgs(
+                                        slow_path.no_such_method, name_object.get(), nullptr))
+                                  : Ref();
+  if (message) {
+    error.message = text_of(message.get());
+  } else {
+    PyErr_Clear();
+  }
+  return error;
+}
+
+bool Server::attend() {
+  attention_.store(false, std::memory_order_relaxed);
+  return PyErr_CheckSignals() == 0;
+}
+
+void Server::wait() {
+  const std::uint32_t spins = spins_with_gil_.next();
+  for (std::uint32_t i = 0; i < spins; ++i) {
+    if (seat_.pending()) {
+      spins_with_gil_.hit();
+      return;
+    }
+    shm::cpu_pause();
+  }
+  if (spins > 0) spins_with_gil_.miss();
+  calls_in_turn_ = 0;
+  const GilRelease released;
+  seat_.wait(draining_.load(std::memory_order_relaxed) ? shm::monotonic_now() + kDrainLookNs
+                                                       : shm::kNever);
+}
+
+void Server::give_turn() {
+  if (++calls_in_turn_ < kCallsInTurn) return;
+  calls_in_turn_ = 0;
+  const GilRelease released;
+}
+
+// Whether a request is there or may still come. A slot that was answered needs its reader only.
+bool Server::more_expected() const {
+  const shm::SlotIndex first = seat_.segment().first_slot(seat_.index());
+  const std::uint32_t slots = seat_.segment().geometry().slots_per_worker;
+  for (shm::SlotIndex slot = first; slot < first + slots; ++slot) {
+    const shm::SlotState state = shm::load_slot(seat_.segment().slot_word(slot)).state;
+    if (state == shm::SlotState::kClaimed || state == shm::SlotState::kRequested) return true;
+  }
+  return false;
+}
+
+// Each flag is set before the bell is rung: the serving thread looks at them after it took the
+// bell.
+void Server::drain() {
+  draining_.store(true, std::memory_order_relaxed);
+  seat_.interrupt();
+}
+
+void Server::stop() {
+  stopped_.store(true, std::memory_order_relaxed);
+  seat_.interrupt();
+}
+
+void Server::interrupt() {
+  attention_.store(true, std::memory_order_relaxed);
+  seat_.interrupt();
+}
+
+}  // namespace slotring::python

@@ -1,0 +1,93 @@
+// The serving loop: takes calls from a worker's seat, runs their handlers, sends the replies.
+// Native but for the handler itself.
+//
+// serve() runs on one thread, with the GIL held but while it waits. drain(), stop() and interrupt()
+// may be called from any thread, without the GIL.
+//
+// Guarantee: each call that is taken ends exactly once, with a reply or an error, whatever its
+// handler raises, returns or keeps; and no view of its request sees anything of a later call
+// (view.h).
+
+#ifndef SLOTRING_PYTHON_SIDE_NATIVE_SERVER_H_
+#define SLOTRING_PYTHON_SIDE_NATIVE_SERVER_H_
+
+#include <atomic>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "client_lib/shm/adaptive_wait.h"
+#include "client_lib/shm/worker_seat.h"
+#include "python_side/native/python_ref.h"
+#include "python_side/native/reply.h"
+#include "python_side/native/view.h"
+
+namespace slotring::python {
+
+struct Method {
+  std::string name;
+  Ref name_object;  // the same, as a str
+  Ref handler;      // handler(request) or handler(request, context)
+  bool wants_context;
+};
+
+// Python functions for what is rare. See slotring/errors.py.
+struct SlowPath {
+  PyObject* describe;        // describe(exception) -> (code, retryable, message, type, traceback)
+  PyObject* no_such_method;  // no_such_method(name) -> message
+};
+
+class Server {
+ public:
+  Server(shm::WorkerSeat seat, PyTypeObject* area_type, PyTypeObject* context_type);
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  const shm::WorkerSeat& seat() const { return seat_; }
+
+  // Makes `methods` callable by these ids. REQUIRES: as many ids; serve() has not been called.
+  void bind(std::vector<Method> methods, const std::vector<std::uint16_t>& ids);
+
+  // Serves until stop(), or until drain() and nothing is left to serve. False with a Python
+  // exception: a signal's handler raised it, between calls.
+  bool serve(const SlowPath& slow_path);
+
+  void drain();      // serve what is requested or claimed, then leave
+  void stop();       // leave after the running call
+  void interrupt();  // look at signals soon
+  // For a process forked by a handler: it must never end a call that is its parent's.
+  void disown() { disowned_ = true; }
+
+ private:
+  void run(const shm::RunningCall& call, const SlowPath& slow_path);
+  Result<WrittenReply> invoke(const Method& method, const shm::RunningCall& call,
+                              const SlowPath& slow_path);
+  Result<Ref> open_request(const shm::RunningCall& call);
+  Result<Ref> read_request_value(const shm::RunningCall& call);
+  const Method* find(const shm::RunningCall& call) const;
+  Error no_such_method(const shm::RunningCall& call, const SlowPath& slow_path) const;
+  bool attend();
+  void wait();
+  void give_turn();
+  bool more_expected() const;
+
+  shm::WorkerSeat seat_;
+  RequestViews views_;
+  ReplyWriter replies_;
+  PyTypeObject* context_type_;
+  std::vector<Method> methods_;
+  std::vector<const Method*> by_id_;
+  std::map<std::string, const Method*, std::less<>> by_name_;
+  std::vector<std::byte> private_copy_;  // of a request to be parsed
+  shm::LearnedTries spins_with_gil_;
+  std::uint32_t calls_in_turn_ = 0;  // since the GIL was last released
+
+  std::atomic<bool> attention_{false};
+  std::atomic<bool> draining_{false};
+  std::atomic<bool> stopped_{false};
+  bool disowned_ = false;
+};
+
+}  // namespace slotring::python
+
+#endif  // SLOTRING_PYTHON_SIDE_NATIVE_SERVER_H_

@@ -1,0 +1,209 @@
+#include "python_side/native/worker.h"
+
+#include <fcntl.h>
+
+#include <optional>
+
+#include "client_lib/shm/unique_fd.h"
+#include "python_side/native/control.h"
+#include "python_side/native/error.h"
+#include "python_side/native/module.h"
+#include "python_side/native/server.h"
+
+namespace slotring::python {
+
+namespace {
+
+// What a Python Worker owns.
+struct Joined {
+  shm::UniqueFd socket;
+  Server server;
+};
+
+struct Worker {
+  PyObject_HEAD Joined* joined;
+};
+
+Joined& joined_of(PyObject* self) { return *reinterpret_cast<Worker*>(self)->joined; }
+
+PyObject* raise_failure(PyObject* self, const Error& error) {
+  const auto* state = static_cast<ModuleState*>(PyType_GetModuleState(Py_TYPE(self)));
+  return raise(state->failure_type, error);
+}
+
+shm::MonotonicNs deadline_after(double seconds) {
+  return shm::monotonic_now() + static_cast<std::uint64_t>(seconds * 1e9);
+}
+
+PyObject* new_worker(PyTypeObject* type, PyObject* arguments, PyObject* /*keywords*/) {
+  int socket = -1;
+  const char* name = nullptr;
+  double timeout_s = 0;
+  if (!PyArg_ParseTuple(arguments, "isd", &socket, &name, &timeout_s)) return nullptr;
+  const auto* state = static_cast<ModuleState*>(PyType_GetModuleState(type));
+  shm::UniqueFd owned(socket);
+  // A child of a handler that held it open would hide this worker's end from the supervisor.
+  ::fcntl(socket, F_SETFD, FD_CLOEXEC);
+  std::optional<Result<shm::WorkerSeat>> seat;
+  {
+    const GilRelease released;
+    seat = shm::WorkerSeat::attach(socket, name, deadline_after(timeout_s));
+  }
+  if (!*seat) return raise(state->failure_type, seat->error());
+  Worker* worker = PyObject_New(Worker, type);
+  if (worker == nullptr) return nullptr;
+  worker->joined =
+      new Joined{std::move(owned), {**std::move(seat), state->area_type, state->context_type}};
+  return as_object(worker);
+}
+
+void deallocate(PyObject* self) {
+  delete reinterpret_cast<Worker*>(self)->joined;
+  free_object(self);
+}
+
+// One (name, handler, wants_context) of publish()'s list.
+bool parse_method(PyObject* item, Method& into) {
+  PyObject* name = nullptr;
+  PyObject* handler = nullptr;
+  int wants_context = 0;
+  if (!PyArg_ParseTuple(item, "UOp", &name, &handler, &wants_context)) return false;
+  into = Method{text_of(name), Ref::share(name), Ref::share(handler), wants_context != 0};
+  return true;
+}
+
+PyObject* publish_methods(PyObject* self, PyObject* arguments) {
+  PyObject* list = nullptr;
+  const char* runtime = nullptr;
+  double timeout_s = 0;
+  if (!PyArg_ParseTuple(arguments, "Osd", &list, &runtime, &timeout_s)) return nullptr;
+  std::vector<Method> methods;
+  std::vector<std::string> names;
+  for (Py_ssize_t i = 0; i < PyList_Size(list); ++i) {
+    if (!parse_method(PyList_GetItem(list, i), methods.emplace_back())) return nullptr;
+    names.push_back(methods.back().name);
+  }
+  if (PyErr_Occurred() != nullptr) return nullptr;
+  Joined& joined = joined_of(self);
+  std::optional<Result<std::vector<std::uint16_t>>> ids;
+  {
+    const GilRelease released;
+    ids = publish(joined.socket.get(), names, runtime, deadline_after(timeout_s));
+  }
+  if (!*ids) return raise_failure(self, ids->error());
+  joined.server.bind(std::move(methods), **ids);
+  return Ref::share(Py_None).release();
+}
+
+PyObject* fail_setup(PyObject* self, PyObject* arguments) {
+  const char* python_type = nullptr;
+  const char* message = nullptr;
+  const char* traceback = nullptr;
+  if (!PyArg_ParseTuple(arguments, "sss", &python_type, &message, &traceback)) return nullptr;
+  const Error failure{.message = message, .python_type = python_type, .traceback = traceback};
+  const Status sent = send_setup_failed(joined_of(self).socket.get(), failure);
+  return sent ? Ref::share(Py_None).release() : raise_failure(self, sent.error());
+}
+
+PyObject* serve(PyObject* self, PyObject* arguments) {
+  SlowPath slow_path{};
+  if (!PyArg_ParseTuple(arguments, "OO", &slow_path.describe, &slow_path.no_such_method)) {
+    return nullptr;
+  }
+  return joined_of(self).server.serve(slow_path) ? Ref::share(Py_None).release() : nullptr;
+}
+
+PyObject* next_event(PyObject* self, PyObject* arguments) {
+  int wake_fd = -1;
+  int watch_supervisor = 1;
+  PyObject* timeout = Py_None;
+  if (!PyArg_ParseTuple(arguments, "ipO", &wake_fd, &watch_supervisor, &timeout)) return nullptr;
+  const double timeout_s = timeout == Py_None ? 0 : PyFloat_AsDouble(timeout);
+  if (PyErr_Occurred() != nullptr) return nullptr;
+  Joined& joined = joined_of(self);
+  ControlEvent event;
+  {
+    const GilRelease released;
+    event = next_control_event(watch_supervisor != 0 ? joined.socket.get() : -1, wake_fd,
+                               timeout == Py_None ? shm::kNever : deadline_after(timeout_s),
+                               [&joined] { joined.server.interrupt(); });
+  }
+  const char* const name = event == ControlEvent::kDrain  ? "drain"
+                           : event == ControlEvent::kGone ? "gone"
+                                                          : "timeout";
+  return PyUnicode_FromString(name);
+}
+
+PyObject* drain(PyObject* self, PyObject* /*none*/) {
+  joined_of(self).server.drain();
+  return Ref::share(Py_None).release();
+}
+
+PyObject* stop(PyObject* self, PyObject* /*none*/) {
+  joined_of(self).server.stop();
+  return Ref::share(Py_None).release();
+}
+
+PyObject* disown(PyObject* self, PyObject* /*none*/) {
+  joined_of(self).server.disown();
+  return Ref::share(Py_None).release();
+}
+
+PyObject* goodbye(PyObject* self, PyObject* /*none*/) {
+  // A supervisor that is gone needs no goodbye.
+  (void)send_goodbye(joined_of(self).socket.get()).ok();
+  return Ref::share(Py_None).release();
+}
+
+PyObject* get_pool(PyObject* self, void* /*closure*/) {
+  const std::string& pool = joined_of(self).server.seat().pool_name();
+  return PyUnicode_DecodeUTF8(pool.data(), static_cast<Py_ssize_t>(pool.size()), "replace");
+}
+
+PyObject* get_seat(PyObject* self, void* /*closure*/) {
+  return PyLong_FromUnsignedLong(joined_of(self).server.seat().index());
+}
+
+PyObject* get_generation(PyObject* self, void* /*closure*/) {
+  return PyLong_FromUnsignedLong(joined_of(self).server.seat().generation());
+}
+
+PyMethodDef worker_methods[] = {
+    {"publish", publish_methods, METH_VARARGS, "Says Ready and waits until it is published."},
+    {"fail_setup", fail_setup, METH_VARARGS, "Tells the supervisor that setting up has failed."},
+    {"serve", serve, METH_VARARGS, "Serves calls until drained or stopped."},
+    {"next_event", next_event, METH_VARARGS, "Waits for 'drain', 'gone' or 'timeout'."},
+    {"drain", drain, METH_NOARGS, "Makes serve() return when nothing is left to serve."},
+    {"stop", stop, METH_NOARGS, "Makes serve() return after the running call."},
+    {"disown", disown, METH_NOARGS, "Makes this process, a fork, unable to serve."},
+    {"goodbye", goodbye, METH_NOARGS, "Tells the supervisor that everything is released."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyGetSetDef worker_getset[] = {
+    {"pool", get_pool, nullptr, "The pool's name.", nullptr},
+    {"seat", get_seat, nullptr, "The worker's place in its pool, from 0.", nullptr},
+    {"generation", get_generation, nullptr, "Grows with each worker on this seat.", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
+};
+
+PyType_Slot worker_slots[] = {
+    {Py_tp_doc, const_cast<char*>("Worker(socket_fd, name, timeout_s): joins a pool as a worker.")},
+    {Py_tp_new, reinterpret_cast<void*>(new_worker)},
+    {Py_tp_dealloc, reinterpret_cast<void*>(deallocate)},
+    {Py_tp_methods, worker_methods},
+    {Py_tp_getset, worker_getset},
+    {0, nullptr},
+};
+
+}  // namespace
+
+PyType_Spec worker_spec = {
+    .name = "slotring._native.Worker",
+    .basicsize = sizeof(Worker),
+    .itemsize = 0,
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = worker_slots,
+};
+
+}  // namespace slotring::python

@@ -1,0 +1,44 @@
+"""Python handlers that C++ programs call through shared memory.
+
+A worker module:
+
+    import slotring
+
+    @slotring.handler
+    def echo(request):
+        return request
+
+The supervisor starts workers with ``python -m slotring.worker``; nothing here starts one.
+
+What a handler gets and gives back:
+
+===============================================  ==============================================
+the caller's payload                             ``request``
+===============================================  ==============================================
+none                                             ``None``
+bytes                                            a read-only memoryview of the slot, no copy
+a value                                          None, bool, int, float, str, bytes, list, dict
+===============================================  ==============================================
+
+A handler returns one of the same, or any buffer (bytes, bytearray, numpy array of any dtype, ...),
+which is sent as its bytes. It may keep its request: a view that outlives the call shows the call's
+own bytes for as long as it lives, but those bytes are then copied, and there is a bound;
+``bytes(request)`` is the clear way to keep them. What it raises reaches the caller as a typed error
+with traceback.
+"""
+
+from slotring._native import VERSION as __version__
+from slotring._native import Context
+from slotring.errors import CallError, ErrorCode
+from slotring.handlers import handler, service, setup, teardown
+
+__all__ = [
+    "CallError",
+    "Context",
+    "ErrorCode",
+    "__version__",
+    "handler",
+    "service",
+    "setup",
+    "teardown",
+]

@@ -1,0 +1,65 @@
+"""The native part: see python_side/native/."""
+
+from collections.abc import Buffer, Callable
+from typing import Any, Literal, final
+
+VERSION: str
+MAX_METHODS: int
+MAX_NAME_BYTES: int
+
+class Failure(RuntimeError):
+    """An operation failed; args are (message, code), the code one of slotring.ErrorCode."""
+
+@final
+class Context:
+    """What a handler may know of its call. Outlives it, but then only tells that it is over."""
+
+    @property
+    def call_id(self) -> int: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def remaining_s(self) -> float | None:
+        """Seconds until the call's deadline, not below 0; None when it has none."""
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody waits for the reply any more: cancelled, late, or the caller died."""
+
+class Worker:
+    """A seat in a pool. serve() belongs to one thread, the rest of its life's events to any."""
+
+    def __init__(self, socket_fd: int, name: str, timeout_s: float, /) -> None:
+        """Joins the pool at the other end of the socket, and owns the descriptor from then on."""
+    @property
+    def pool(self) -> str: ...
+    @property
+    def seat(self) -> int: ...
+    @property
+    def generation(self) -> int: ...
+    def publish(
+        self,
+        methods: list[tuple[str, Callable[..., Any], bool]],
+        runtime: str,
+        timeout_s: float,
+        /,
+    ) -> None:
+        """Says Ready with (name, handler, wants_context), and waits until it is published."""
+    def fail_setup(self, python_type: str, message: str, traceback: str, /) -> None: ...
+    def serve(
+        self,
+        describe: Callable[[BaseException], tuple[int, bool, str, str, str]],
+        no_such_method: Callable[[str], str],
+        /,
+    ) -> None:
+        """Serves calls until drained or stopped; raises what a signal's handler raises."""
+    def next_event(
+        self, wake_fd: int, watch_supervisor: bool, timeout_s: float | None, /
+    ) -> Literal["drain", "gone", "timeout"]:
+        """Waits for the supervisor. Bytes at wake_fd make serve() look at signals."""
+    def drain(self) -> None: ...
+    def stop(self) -> None: ...
+    def disown(self) -> None: ...
+    def goodbye(self) -> None: ...
+
+def to_flexbuffers(value: object, /) -> bytes: ...
+def from_flexbuffers(buffer: Buffer, /) -> Any: ...

@@ -1,0 +1,158 @@
+"""Errors as they travel to the caller, and the slow path of a call that fails."""
+
+from __future__ import annotations
+
+import enum
+import os
+from collections.abc import Callable, Iterable
+from types import TracebackType
+
+_PACKAGE_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+# A little less than client_lib/shm/frame.h takes, so that nothing is cut inside a character.
+_MAX_MESSAGE_BYTES = 4000
+_MAX_TYPE_BYTES = 500
+_MAX_TRACEBACK_BYTES = 8000
+_GAP = "\n...\n"
+
+
+class ErrorCode(enum.IntEnum):
+    """The codes of schemas/frame.fbs. The hundreds digit says who is to blame."""
+
+    INVALID_ARGUMENT = 100
+    PAYLOAD_TOO_LARGE = 101
+    NOT_ATTACHED = 102
+    FORKED = 103
+    METHOD_NOT_FOUND = 200
+    POOL_NOT_FOUND = 201
+    HANDLER_RAISED = 300
+    REPLY_NOT_CONVERTIBLE = 301
+    VIEW_ESCAPED = 302
+    POOL_SATURATED = 400
+    OUT_OF_MEMORY = 401
+    TOO_MANY_CLIENTS = 402
+    SYSTEM_LIMIT = 403
+    DEADLINE_EXCEEDED = 500
+    CANCELLED = 501
+    WORKER_LOST = 600
+    WORKER_UNAVAILABLE = 601
+    POOL_DRAINING = 602
+    BAD_FRAME = 700
+    BAD_SEGMENT = 701
+    VERSION_MISMATCH = 702
+    REFUSED = 703
+    INTERNAL = 800
+
+
+class CallError(Exception):
+    """Raised by a handler to end its call with this message and code, and without a traceback.
+
+    ``retryable`` says that the same call, sent again, may succeed.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        code: ErrorCode = ErrorCode.HANDLER_RAISED,
+        *,
+        retryable: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.code = ErrorCode(code)
+        self.retryable = bool(retryable)
+
+
+class Terminated(BaseException):
+    """SIGTERM has come: ends the running handler, then the worker. Not for user code."""
+
+
+def type_name(exception: BaseException) -> str:
+    """The qualified name of an exception's type; builtins go without their module."""
+    kind = type(exception)
+    if kind.__module__ in ("builtins", "__main__"):
+        return kind.__qualname__
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def format_traceback(exception: BaseException) -> str:
+    """The traceback as Python prints it, from the first frame that is the user's, if one is."""
+    import traceback
+
+    first = exception.__traceback__
+    while first is not None and _is_internal(first):
+        first = first.tb_next
+    return "".join(traceback.format_exception(type(exception), exception, first))
+
+
+def describe(exception: BaseException) -> tuple[int, bool, str, str, str]:
+    """(code, retryable, message, python_type, traceback) of what a handler raised."""
+    python_type = _clip(type_name(exception), _MAX_TYPE_BYTES)
+    if isinstance(exception, CallError):
+        message = _clip(_text_of(exception), _MAX_MESSAGE_BYTES)
+        return exception.code, exception.retryable, message, python_type, ""
+    if isinstance(exception, Terminated):
+        message = "the worker was told to end (SIGTERM) while it ran the call"
+        return ErrorCode.WORKER_LOST, False, message, "", ""
+    return (
+        ErrorCode.HANDLER_RAISED,
+        False,
+        _clip(_text_of(exception), _MAX_MESSAGE_BYTES),
+        python_type,
+        _clip_middle(_traceback_of(exception), _MAX_TRACEBACK_BYTES),
+    )
+
+
+def no_such_method(names: Iterable[str]) -> Callable[[str], str]:
+    """Returns a function that says which of ``names`` an unknown name may have meant."""
+    known = sorted(names)
+
+    def message(name: str) -> str:
+        import difflib
+
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else ""
+        if not near and len(known) <= 12:
+            hint = f"there are {', '.join(map(repr, known))}"
+        text = f"this worker has no method {name!r}"
+        return f"{text}; {hint}" if hint else text
+
+    return message
+
+
+def _is_internal(entry: TracebackType) -> bool:
+    file = entry.tb_frame.f_code.co_filename
+    if file.startswith((_PACKAGE_FOLDER, "<frozen importlib")):
+        return True
+    return file.endswith("/importlib/__init__.py") or "/asyncio/" in file
+
+
+def _text_of(exception: BaseException) -> str:
+    try:
+        return str(exception)
+    except Exception as failure:  # a __str__ of the user's own
+        return f"(its __str__ raised {type_name(failure)})"
+
+
+def _traceback_of(exception: BaseException) -> str:
+    try:
+        return format_traceback(exception)
+    except Exception as failure:
+        return f"(its traceback cannot be formatted: {type_name(failure)})"
+
+
+def _encode(text: str) -> bytes:
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace")
+
+
+def _clip(text: str, most_bytes: int) -> str:
+    return _encode(text)[:most_bytes].decode("utf-8", "ignore")
+
+
+def _clip_middle(text: str, most_bytes: int) -> str:
+    """Start and end of ``text``: a traceback's end tells most, unless its message is very long."""
+    encoded = _encode(text)
+    if len(encoded) <= most_bytes:
+        return encoded.decode("utf-8")
+    head = most_bytes // 4
+    tail = most_bytes - head - len(_GAP)
+    return _GAP.join(part.decode("utf-8", "ignore") for part in (encoded[:head], encoded[-tail:]))

@@ -1,0 +1,235 @@
+"""Marking what a worker serves, and collecting it from the user's module.
+
+The decorators only leave a mark; there is no registry. A worker serves what the top level of its
+module holds, in the order in which it stands there:
+
+- ``@handler`` functions, imported ones too,
+- ``@service`` classes: made once, with no arguments; their ``@handler`` methods are served,
+- ``@setup`` functions are called before the first call, ``@teardown`` functions after the last.
+
+Making a service is its set-up, its ``close()``, if it has one, its tear-down. Tear-downs run in
+reverse order, those of what was set up only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any, NamedTuple, TypeVar, overload
+
+from slotring._native import MAX_NAME_BYTES
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Class = TypeVar("Class", bound=type)
+
+_MARK = "__slotring__"
+
+
+class _Mark(NamedTuple):
+    role: str
+    name: str
+
+
+class Method(NamedTuple):
+    """One callable method. ``call(request)``, or ``call(request, context)``."""
+
+    name: str
+    call: Callable[..., Any]
+    wants_context: bool
+    signature: str
+    summary: str  # the first line of its docstring
+
+
+@overload
+def handler(function: Function, /) -> Function: ...
+@overload
+def handler(name: str | None = None, /) -> Callable[[Function], Function]: ...
+def handler(function_or_name: Any = None, /) -> Any:
+    """Makes a function a method of the pool, by its own name or the one given.
+
+    It is called as ``f(request)``. It gets the call's :class:`slotring.Context` too when it has a
+    second positional parameter that has no default, or is named ``ctx``. A coroutine function runs
+    to its end before the next call.
+    """
+    if function_or_name is None or isinstance(function_or_name, str):
+        return lambda function: _mark(function, "handler", function_or_name)
+    return _mark(function_or_name, "handler", None)
+
+
+def setup(function: Function) -> Function:
+    """Makes a function run, without arguments, before the worker takes calls."""
+    return _mark(function, "setup", None)
+
+
+def teardown(function: Function) -> Function:
+    """Makes a function run, without arguments, after the worker's last call."""
+    return _mark(function, "teardown", None)
+
+
+def service(cls: Class) -> Class:
+    """Makes a class a service: one object a worker, whose ``@handler`` methods are served."""
+    return _mark(cls, "service", None)
+
+
+def collect(module: ModuleType, tear_downs: contextlib.ExitStack) -> list[Method]:
+    """Sets up what ``module`` holds; returns its methods. ``tear_downs`` learns how to undo it."""
+    loop = _EventLoop(tear_downs)
+    methods: dict[str, Method] = {}
+    seen: set[int] = set()
+    for thing in list(vars(module).values()):
+        mark = _mark_of(thing)
+        if mark is None or id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        if mark.role == "handler":
+            _add(methods, _method(mark.name, thing, loop))
+        elif mark.role == "service":
+            for method in _make_service(thing, tear_downs, loop):
+                _add(methods, method)
+        elif mark.role == "setup":
+            loop.plain(thing)()
+        else:
+            tear_downs.callback(loop.plain(thing))
+    return list(methods.values())
+
+
+def as_method(name: str, function: Callable[..., Any]) -> Method:
+    """A plain function as a method."""
+    return _method(name, function, None)
+
+
+def _mark(thing: Any, role: str, name: str | None) -> Any:
+    if role == "service" and not isinstance(thing, type):
+        raise TypeError(f"@slotring.service is for classes, not for {thing!r}")
+    if role != "service" and (isinstance(thing, type) or not callable(_function_of(thing))):
+        raise TypeError(f"@slotring.{role} is for functions, not for {thing!r}")
+    name = getattr(_function_of(thing), "__name__", None) if name is None else name
+    if not isinstance(name, str):
+        raise TypeError(f"{thing!r} has no name: give one, as in @slotring.handler('name')")
+    if not 1 <= len(name.encode("utf-8", "replace")) <= MAX_NAME_BYTES:
+        raise ValueError(f"a method's name takes 1 to {MAX_NAME_BYTES} bytes: {name!r}")
+    try:
+        setattr(thing, _MARK, _Mark(role, name))
+    except AttributeError:
+        raise TypeError(f"{thing!r} cannot be marked; wrap it in a function of yours") from None
+    return thing
+
+
+def _mark_of(thing: Any) -> _Mark | None:
+    # Not getattr(): a class must not inherit its base's mark, and a module's globals may be
+    # anything.
+    try:
+        mark = object.__getattribute__(thing, "__dict__").get(_MARK)
+    except (AttributeError, TypeError):
+        return None
+    return mark if isinstance(mark, _Mark) else None
+
+
+def _function_of(thing: Any) -> Any:
+    return thing.__func__ if isinstance(thing, (staticmethod, classmethod)) else thing
+
+
+def _make_service(
+    cls: type, tear_downs: contextlib.ExitStack, loop: _EventLoop
+) -> Iterator[Method]:
+    instance = cls()
+    close = getattr(instance, "close", None)
+    if callable(close):
+        tear_downs.callback(loop.plain(close))
+    for name, attribute in _attributes(cls):
+        mark = _mark_of(attribute)
+        if mark is None and attribute is not _function_of(attribute):
+            mark = _mark_of(_function_of(attribute))
+        if mark is not None and mark.role == "handler":
+            yield _method(mark.name, getattr(instance, name), loop)
+
+
+def _attributes(cls: type) -> Iterator[tuple[str, Any]]:
+    """What a class and its bases define, the bases' first, each name once."""
+    import inspect
+
+    names = dict.fromkeys(name for base in reversed(cls.__mro__) for name in vars(base))
+    for name in names:
+        yield name, inspect.getattr_static(cls, name)
+
+
+def _add(methods: dict[str, Method], method: Method) -> None:
+    other = methods.get(method.name)
+    if other is not None:
+        raise ValueError(
+            f"two handlers are named {method.name!r}: {other.call!r} and {method.call!r}"
+        )
+    methods[method.name] = method
+
+
+def _method(name: str, function: Callable[..., Any], loop: _EventLoop | None) -> Method:
+    import inspect
+
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(f"the handler {name!r} is a generator: streams are not supported yet")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # of some functions written in C
+        signature = None
+    summary = (inspect.getdoc(function) or "").partition("\n")[0]
+    return Method(
+        name,
+        loop.plain(function) if loop is not None else function,
+        signature is not None and _wants_context(name, signature),
+        f"{name}{signature if signature is not None else '(...)'}",
+        summary,
+    )
+
+
+def _wants_context(name: str, signature: Any) -> bool:
+    parameters = list(signature.parameters.values())
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    more = [
+        p.name
+        for p in positional[2:] + [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+        if p.default is p.empty
+    ]
+    takes_request = positional or any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    if more or not takes_request:
+        raise TypeError(
+            f"the handler {name!r} is called as f(request) or f(request, ctx); "
+            f"it is {name}{signature}"
+        )
+    if len(positional) < 2:
+        return False
+    return positional[1].name == "ctx" or positional[1].default is positional[1].empty
+
+
+class _EventLoop:
+    """The loop on which coroutine functions run, one at a time. Made when there is one."""
+
+    def __init__(self, tear_downs: contextlib.ExitStack) -> None:
+        self._tear_downs = tear_downs
+        self._loop: Any = None
+
+    def plain(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """``function`` itself, or one that runs the coroutines of it to their end."""
+        import inspect
+
+        if not inspect.iscoroutinefunction(function):
+            return function
+        run = self._start().run_until_complete
+
+        def run_to_end(*arguments: Any) -> Any:
+            return run(function(*arguments))
+
+        return run_to_end
+
+    def _start(self) -> Any:
+        if self._loop is None:
+            import asyncio
+
+            self._loop = asyncio.new_event_loop()
+            asyncio.set_event_loop(self._loop)
+            self._tear_downs.callback(self._close)
+        return self._loop
+
+    def _close(self) -> None:
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()

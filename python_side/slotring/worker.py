@@ -1,0 +1,185 @@
+"""A worker process: ``python -m slotring.worker --socket-fd N --module MODULE``.
+
+The supervisor starts it and has the other end of the socket. Its life: join the pool, set up, be
+published, serve until told to leave, tear down. It ends with
+
+====  =========================================================================
+0     drained, as the supervisor asked, or orphaned and out of patience
+2     wrong arguments
+3     set-up raised; the supervisor was told what
+4     the pool cannot be joined
+5     tear-down raised
+143   SIGTERM: the running handler was interrupted, and tear-down was run
+====  =========================================================================
+
+Until it serves, and while it tears down, SIGTERM simply ends the process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import faulthandler
+import importlib
+import os
+import platform
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+
+from slotring import _native, builtin, errors, handlers, output
+
+ATTACH_TIMEOUT_S = 60.0
+ORPHAN_TIMEOUT_S = 60.0
+ORPHAN_DRAIN_S = 5.0
+
+EXIT_SETUP_FAILED = 3
+EXIT_NOT_JOINED = 4
+EXIT_TEAR_DOWN_FAILED = 5
+EXIT_TERMINATED = 128 + signal.SIGTERM
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parse(arguments)
+    output.capture()
+    faulthandler.enable()  # a crash in native code leaves the Python stack on stderr
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's: for the supervisor to act on
+    try:
+        name = f"{options.pool}/{options.seat}"
+        worker = _native.Worker(options.socket_fd, name, ATTACH_TIMEOUT_S)
+    except _native.Failure as failure:
+        _log(f"cannot join the pool: {failure.args[0]}")
+        return EXIT_NOT_JOINED
+    os.register_at_fork(after_in_child=worker.disown)
+    tear_downs = contextlib.ExitStack()
+    try:
+        exit_code = _set_up_and_serve(worker, options, tear_downs)
+    finally:
+        torn_down = _tear_down(tear_downs)
+    if exit_code == 0:
+        worker.goodbye()
+        return 0 if torn_down else EXIT_TEAR_DOWN_FAILED
+    return exit_code
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m slotring.worker", description=__doc__)
+    parser.add_argument("--socket-fd", type=int, required=True)
+    parser.add_argument("--module", required=True, help="the module whose handlers are served")
+    parser.add_argument("--pool", default="?", help="the pool's name, for logs")
+    parser.add_argument("--seat", default="?", help="the worker's seat, for logs")
+    parser.add_argument("--orphan-timeout-s", type=float, default=ORPHAN_TIMEOUT_S)
+    return parser.parse_args(arguments)
+
+
+def _set_up_and_serve(
+    worker: _native.Worker, options: argparse.Namespace, tear_downs: contextlib.ExitStack
+) -> int:
+    try:
+        methods = _set_up(worker, options.module, tear_downs)
+    except BaseException as error:  # also a module that calls sys.exit()
+        return _fail_setup(worker, error)
+    try:
+        worker.publish(
+            [(m.name, m.call, m.wants_context) for m in methods],
+            f"{platform.python_implementation()} {platform.python_version()}",
+            ATTACH_TIMEOUT_S,
+        )
+    except _native.Failure as failure:
+        message, code = failure.args
+        if code == errors.ErrorCode.POOL_DRAINING:
+            return 0
+        _log(f"was not published: {message}")
+        return EXIT_NOT_JOINED
+    return _serve(worker, [m.name for m in methods], options.orphan_timeout_s)
+
+
+def _set_up(
+    worker: _native.Worker, module_name: str, tear_downs: contextlib.ExitStack
+) -> list[handlers.Method]:
+    methods = handlers.collect(importlib.import_module(module_name), tear_downs)
+    for method in methods:
+        if method.name in builtin.NAMES:
+            raise ValueError(f"every worker has a method {method.name!r}; choose another name")
+    methods = builtin.make(worker, methods)
+    if len(methods) > _native.MAX_METHODS:
+        raise ValueError(f"{len(methods)} methods, of at most {_native.MAX_METHODS}")
+    return methods
+
+
+def _fail_setup(worker: _native.Worker, error: BaseException) -> int:
+    _, _, message, python_type, text = errors.describe(error)
+    sys.stderr.write(text or f"{python_type}: {message}\n")
+    try:
+        worker.fail_setup(python_type, message, text)
+    except _native.Failure as failure:
+        _log(f"cannot tell the supervisor: {failure.args[0]}")
+    return EXIT_SETUP_FAILED
+
+
+def _serve(worker: _native.Worker, names: list[str], orphan_timeout_s: float) -> int:
+    terminated = False
+
+    def on_terminate(signal_number: int, frame: object) -> None:
+        nonlocal terminated
+        terminated = True
+        worker.stop()
+        raise errors.Terminated
+
+    # A signal only sets a flag in Python: what it writes here makes the watching thread wake the
+    # serving one, which waits in native code.
+    wake_fd, signal_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(signal_fd, warn_on_full_buffer=False)
+    threading.Thread(
+        target=_watch, args=(worker, wake_fd, orphan_timeout_s), name="slotring-watch", daemon=True
+    ).start()
+    no_such_method = errors.no_such_method(names)
+    with contextlib.suppress(errors.Terminated):
+        signal.signal(signal.SIGTERM, on_terminate)
+        while not _served(worker, no_such_method):
+            pass
+    with contextlib.suppress(errors.Terminated):
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    return EXIT_TERMINATED if terminated else 0
+
+
+def _served(worker: _native.Worker, no_such_method: Callable[[str], str]) -> bool:
+    try:
+        worker.serve(errors.describe, no_such_method)
+        return True
+    except Exception:  # by a signal's handler of the user's, between two calls
+        traceback.print_exc()
+        return False
+
+
+def _watch(worker: _native.Worker, wake_fd: int, orphan_timeout_s: float) -> None:
+    """Blocks on the supervisor's socket, and drains when it says so or is gone for too long."""
+    while worker.next_event(wake_fd, True, None) == "drain":
+        worker.drain()
+    # Gone. Calls go on without it: they do not pass through it. A restarted supervisor that adopts
+    # this worker would be met here, in place of the wait.
+    worker.next_event(wake_fd, False, orphan_timeout_s)
+    _log(f"no supervisor for {orphan_timeout_s:g} s; leaving")
+    worker.drain()
+    worker.next_event(wake_fd, False, ORPHAN_DRAIN_S)
+    worker.stop()  # some client holds a claim and does not use it
+    worker.next_event(wake_fd, False, None)  # without end: signals still wake the serving thread
+
+
+def _tear_down(tear_downs: contextlib.ExitStack) -> bool:
+    try:
+        tear_downs.close()
+        return True
+    except BaseException:
+        traceback.print_exc()
+        return False
+
+
+def _log(message: str) -> None:
+    sys.stderr.write(f"slotring: worker {os.getpid()}: {message}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,325 @@
+// slotring_harness: a pool without a supervisor, for tests of Python workers. Test-only, never
+// installed.
+//
+// One Pool plays both the supervisor (memories, handshake, Drain) and a C++ client (claims, calls)
+// towards real worker processes, which tests/python/worker_pool.py starts.
+
+#include <Python.h>
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "client_lib/client_core.h"
+#include "client_lib/shm/peer_socket.h"
+#include "python_side/native/buffer_view.h"
+#include "python_side/native/python_ref.h"
+#include "tests/support/local_pool.h"
+
+namespace slotring::testing {
+namespace {
+
+using python::BufferView;
+using python::GilRelease;
+using python::Ref;
+
+struct Supervised {
+  explicit Supervised(const layout::Geometry& geometry) : pool(geometry), client(pool.client()) {}
+
+  LocalPool pool;
+  std::unique_ptr<internal::ClientCore> client;
+  std::map<long, Lease> calls;
+  long next_ticket = 1;
+};
+
+struct Pool {
+  PyObject_HEAD Supervised* supervised;
+};
+
+Supervised& of(PyObject* self) { return *reinterpret_cast<Pool*>(self)->supervised; }
+
+PyObject* none() { return Ref::share(Py_None).release(); }
+
+// Raises slotring_harness.CallFailed(code, message, python_type, traceback, retryable).
+PyObject* raise(PyObject* self, const Error& error) {
+  auto* failed = static_cast<PyObject**>(PyType_GetModuleState(Py_TYPE(self)));
+  const std::string code(to_string(error.code));
+  const Ref arguments = Ref::steal(Py_BuildValue("(ssssO)", code.c_str(), error.message.c_str(),
+                                                 error.python_type.c_str(), error.traceback.c_str(),
+                                                 error.retryable ? Py_True : Py_False));
+  if (arguments) PyErr_SetObject(*failed, arguments.get());
+  return nullptr;
+}
+
+shm::MonotonicNs deadline_in(double seconds) {
+  return shm::monotonic_now() + static_cast<std::uint64_t>(seconds * 1e9);
+}
+
+PyObject* new_pool(PyTypeObject* type, PyObject* arguments, PyObject* /*keywords*/) {
+  layout::Geometry geometry = small_geometry();
+  unsigned long long area_bytes = 0;
+  unsigned long long warm_bytes = 0;
+  if (!PyArg_ParseTuple(arguments, "IKK", &geometry.slots_per_worker, &area_bytes, &warm_bytes)) {
+    return nullptr;
+  }
+  geometry.area_bytes = area_bytes;
+  geometry.warm_bytes = warm_bytes;
+  Pool* pool = PyObject_New(Pool, type);
+  if (pool != nullptr) pool->supervised = new Supervised(geometry);
+  return python::as_object(pool);
+}
+
+void deallocate(PyObject* self) {
+  delete reinterpret_cast<Pool*>(self)->supervised;
+  python::free_object(self);
+}
+
+// welcome(fd, generation): takes a worker's Hello and answers it.
+PyObject* welcome(PyObject* self, PyObject* arguments) {
+  int fd = -1;
+  unsigned generation = 0;
+  if (!PyArg_ParseTuple(arguments, "iI", &fd, &generation)) return nullptr;
+  const LocalPool& pool = of(self).pool;
+  std::optional<Result<shm::Packet>> hello;
+  {
+    const GilRelease released;
+    hello = shm::receive_packet(fd, soon(20'000));
+  }
+  if (!*hello) return raise(self, hello->error());
+  if ((*hello)->as<wire::Hello>() == nullptr) return raise(self, Error{.message = "no Hello"});
+  pool.set_seat(0, layout::SeatState::kStarting, generation);
+  const layout::Geometry& g = pool.segment().geometry();
+  const wire::PoolGeometry geometry(g.max_workers, g.slots_per_worker, g.max_clients, g.max_waiters,
+                                    g.area_bytes, g.warm_bytes);
+  flatbuffers::FlatBufferBuilder builder;
+  const auto name = builder.CreateString("local");
+  const auto message = wire::CreateWelcome(builder, name, ::getpid(), 0, generation, &geometry);
+  const shm::UniqueFd read_only = shm::reopen_read_only(pool.requests().memory()).value();
+  const int descriptors[] = {pool.segment().memory().get(), read_only.get(),
+                             pool.replies().memory().get()};
+  const Status sent =
+      shm::send_packet(fd, builder, wire::Message::Welcome, message.Union(), descriptors);
+  return sent ? none() : raise(self, sent.error());
+}
+
+PyObject* answer_ready(PyObject* self, int fd, unsigned generation, const wire::Ready& ready) {
+  const LocalPool& pool = of(self).pool;
+  const Ref names = Ref::steal(PyList_New(0));
+  std::vector<std::uint16_t> ids;
+  for (const flatbuffers::String* method : *ready.methods()) {
+    if (generation == 1) pool.intern(method->string_view());
+    ids.push_back(static_cast<std::uint16_t>(ids.size() + 1));
+    const Ref name = Ref::steal(PyUnicode_FromString(method->c_str()));
+    PyList_Append(names.get(), name.get());
+  }
+  flatbuffers::FlatBufferBuilder builder;
+  const auto ids_at = builder.CreateVector(ids);
+  const auto message = wire::CreatePublished(builder, ids_at);
+  const Status sent = shm::send_packet(fd, builder, wire::Message::Published, message.Union());
+  if (!sent) return raise(self, sent.error());
+  pool.publish(0, generation);
+  return Py_BuildValue("(sOs)", "ready", names.get(), ready.runtime()->c_str());
+}
+
+// publish(fd, generation): ("ready", names, runtime) or ("setup_failed", type, message, traceback).
+// Ids go by order: a successor must have the same methods.
+PyObject* publish(PyObject* self, PyObject* arguments) {
+  int fd = -1;
+  unsigned generation = 0;
+  if (!PyArg_ParseTuple(arguments, "iI", &fd, &generation)) return nullptr;
+  std::optional<Result<shm::Packet>> packet;
+  {
+    const GilRelease released;
+    packet = shm::receive_packet(fd, soon(60'000));
+  }
+  if (!*packet) return raise(self, packet->error());
+  if (const auto* failed = (*packet)->as<wire::SetupFailed>()) {
+    return Py_BuildValue("(ssss)", "setup_failed", failed->python_type()->c_str(),
+                         failed->message()->c_str(), failed->traceback()->c_str());
+  }
+  const auto* ready = (*packet)->as<wire::Ready>();
+  if (ready == nullptr) return raise(self, Error{.message = "neither Ready nor SetupFailed"});
+  return answer_ready(self, fd, generation, *ready);
+}
+
+// drain(fd): takes the seat out of the claims and says Drain.
+PyObject* drain(PyObject* self, PyObject* fd) {
+  of(self).pool.set_seat(0, layout::SeatState::kDraining);
+  flatbuffers::FlatBufferBuilder builder;
+  const auto message = wire::CreateDrain(builder);
+  const Status sent = shm::send_packet(static_cast<int>(PyLong_AsLong(fd)), builder,
+                                       wire::Message::Drain, message.Union());
+  return sent ? none() : raise(self, sent.error());
+}
+
+// receive(fd): the name of the next message's type.
+PyObject* receive(PyObject* self, PyObject* fd) {
+  const int socket = static_cast<int>(PyLong_AsLong(fd));
+  std::optional<Result<shm::Packet>> packet;
+  {
+    const GilRelease released;
+    packet = shm::receive_packet(socket, soon(20'000));
+  }
+  if (!*packet) return raise(self, packet->error());
+  return PyUnicode_FromString(wire::EnumNameMessage((*packet)->type()));
+}
+
+Result<Lease> send(Supervised& supervised, const char* method, int kind,
+                   std::span<const std::byte> payload, shm::MonotonicNs deadline) {
+  Result<Lease> lease = supervised.client->claim(deadline);
+  if (!lease) return lease;
+  Result<std::span<std::byte>> space = lease->request(payload.size());
+  if (!space) return std::move(space).error();
+  if (!payload.empty()) std::memcpy(space->data(), payload.data(), payload.size());
+  Status sent = lease->submit(method, static_cast<PayloadKind>(kind), payload.size());
+  if (!sent) return std::move(sent).error();
+  return lease;
+}
+
+// start(method, kind, payload, timeout_s): sends a call; returns its ticket.
+PyObject* start(PyObject* self, PyObject* arguments) {
+  const char* method = nullptr;
+  int kind = 0;
+  PyObject* payload = nullptr;
+  double timeout_s = 0;
+  if (!PyArg_ParseTuple(arguments, "siOd", &method, &kind, &payload, &timeout_s)) return nullptr;
+  const BufferView bytes(payload, PyBUF_SIMPLE);
+  if (!bytes.held()) return nullptr;
+  std::optional<Result<Lease>> lease;
+  {
+    const GilRelease released;
+    lease = send(of(self), method, kind,
+                 {static_cast<const std::byte*>(bytes->buf), static_cast<std::size_t>(bytes->len)},
+                 deadline_in(timeout_s));
+  }
+  if (!*lease) return raise(self, lease->error());
+  const long ticket = of(self).next_ticket++;
+  of(self).calls.emplace(ticket, **std::move(lease));
+  return PyLong_FromLong(ticket);
+}
+
+// finish(ticket): waits; returns (kind, bytes).
+PyObject* finish(PyObject* self, PyObject* ticket) {
+  auto node = of(self).calls.extract(PyLong_AsLong(ticket));
+  if (node.empty()) return raise(self, Error{.message = "no such ticket"});
+  std::optional<Result<ReplyView>> reply;
+  {
+    const GilRelease released;
+    reply = node.mapped().wait();
+  }
+  if (!*reply) return raise(self, reply->error());
+  const std::span<const std::byte> bytes = (*reply)->bytes;
+  return Py_BuildValue("(iy#)", static_cast<int>((*reply)->kind),
+                       reinterpret_cast<const char*>(bytes.data()),
+                       static_cast<Py_ssize_t>(bytes.size()));
+}
+
+// abandon(ticket): the caller goes away.
+PyObject* abandon(PyObject* self, PyObject* ticket) {
+  of(self).calls.erase(PyLong_AsLong(ticket));
+  return none();
+}
+
+// states(): of the worker's slots, e.g. ["running", "free"].
+PyObject* states(PyObject* self, PyObject* /*none*/) {
+  const LocalPool& pool = of(self).pool;
+  Ref list = Ref::steal(PyList_New(0));
+  for (shm::SlotIndex slot = 0; slot < pool.segment().geometry().slots_per_worker; ++slot) {
+    const Ref name = Ref::steal(PyUnicode_FromString(to_string(pool.state(slot))));
+    PyList_Append(list.get(), name.get());
+  }
+  return list.release();
+}
+
+// round_trips(method, payload, count): nanoseconds of each call, sorted.
+PyObject* round_trips(PyObject* self, PyObject* arguments) {
+  const char* method = nullptr;
+  PyObject* payload = nullptr;
+  int count = 0;
+  if (!PyArg_ParseTuple(arguments, "sOi", &method, &payload, &count)) return nullptr;
+  const BufferView buffer(payload, PyBUF_SIMPLE);
+  if (!buffer.held()) return nullptr;
+  const std::span bytes(static_cast<const std::byte*>(buffer->buf),
+                        static_cast<std::size_t>(buffer->len));
+  std::vector<std::uint64_t> elapsed;
+  std::optional<Error> error;
+  {
+    const GilRelease released;
+    for (int i = 0; i < count && !error; ++i) {
+      const shm::MonotonicNs begin = shm::monotonic_now();
+      Result<Lease> lease = send(of(self), method, 1, bytes, shm::kNever);
+      Result<ReplyView> reply = lease ? lease->wait() : Result<ReplyView>(lease.error());
+      if (!reply) error = reply.error();
+      if (lease) lease->release();
+      elapsed.push_back(shm::monotonic_now() - begin);
+    }
+  }
+  if (error) return raise(self, *error);
+  std::sort(elapsed.begin(), elapsed.end());
+  Ref list = Ref::steal(PyList_New(0));
+  for (const std::uint64_t ns : elapsed) {
+    const Ref number = Ref::steal(PyLong_FromUnsignedLongLong(ns));
+    PyList_Append(list.get(), number.get());
+  }
+  return list.release();
+}
+
+PyMethodDef pool_methods[] = {
+    {"welcome", welcome, METH_VARARGS, nullptr},
+    {"publish", publish, METH_VARARGS, nullptr},
+    {"drain", drain, METH_O, nullptr},
+    {"receive", receive, METH_O, nullptr},
+    {"start", start, METH_VARARGS, nullptr},
+    {"finish", finish, METH_O, nullptr},
+    {"abandon", abandon, METH_O, nullptr},
+    {"states", states, METH_NOARGS, nullptr},
+    {"round_trips", round_trips, METH_VARARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyType_Slot pool_slots[] = {
+    {Py_tp_new, reinterpret_cast<void*>(new_pool)},
+    {Py_tp_dealloc, reinterpret_cast<void*>(deallocate)},
+    {Py_tp_methods, pool_methods},
+    {0, nullptr},
+};
+
+PyType_Spec pool_spec = {
+    .name = "slotring_harness.Pool",
+    .basicsize = sizeof(Pool),
+    .itemsize = 0,
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = pool_slots,
+};
+
+int execute(PyObject* module) {
+  auto** failed = static_cast<PyObject**>(PyModule_GetState(module));
+  *failed = PyErr_NewException("slotring_harness.CallFailed", nullptr, nullptr);
+  const Ref type = Ref::steal(PyType_FromModuleAndSpec(module, &pool_spec, nullptr));
+  const bool made = *failed != nullptr && type &&
+                    PyModule_AddObjectRef(module, "CallFailed", *failed) == 0 &&
+                    PyModule_AddObjectRef(module, "Pool", type.get()) == 0;
+  return made ? 0 : -1;
+}
+
+PyModuleDef_Slot module_slots[] = {{Py_mod_exec, reinterpret_cast<void*>(execute)}, {0, nullptr}};
+
+PyModuleDef definition = {
+    .m_base = PyModuleDef_HEAD_INIT,
+    .m_name = "slotring_harness",
+    .m_doc = "A pool without a supervisor, for tests.",
+    .m_size = sizeof(PyObject*),
+    .m_methods = nullptr,
+    .m_slots = module_slots,
+    .m_traverse = nullptr,
+    .m_clear = nullptr,
+    .m_free = nullptr,
+};
+
+}  // namespace
+}  // namespace slotring::testing
+
+PyMODINIT_FUNC PyInit_slotring_harness() {
+  return PyModuleDef_Init(&slotring::testing::definition);
+}

@@ -1,0 +1,211 @@
+"""Real worker processes on a pool without a supervisor, and calls to them.
+
+    with WorkerPool(folder) as pool:
+        pool.start_worker("import slotring ...")
+        assert pool.call("echo", b"hi") == b"hi"
+
+Leaving the block drains the worker and fails when it does not end well. Nothing here sleeps: each
+wait is for a condition, with a watchdog.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import slotring_harness
+from slotring import _native
+
+WATCHDOG_S = 30.0
+EMPTY, BYTES, VALUE = 0, 1, 2
+
+
+class CallFailed(Exception):
+    """A call ended with an error."""
+
+    def __init__(self, code: str, message: str, python_type: str, traceback: str, retryable: bool):
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.python_type = python_type
+        self.traceback = traceback
+        self.retryable = retryable
+
+
+def wait_until(condition, what: str = "condition") -> None:
+    """Looks at ``condition`` until it holds."""
+    deadline = time.monotonic() + WATCHDOG_S
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited in vain for: {what}")
+        os.sched_yield()
+
+
+class Worker:
+    """A worker process, this end of its socket, and what it has printed."""
+
+    def __init__(self, process: subprocess.Popen[bytes], control: socket.socket, generation: int):
+        self.process = process
+        self.control = control
+        self.generation = generation
+        self.outcome: tuple[Any, ...] = ()
+        self._texts = {"stdout": b"", "stderr": b""}
+        self._readers: list[threading.Thread] = []
+
+    def read_output(self) -> None:
+        for name in self._texts:
+            reader = threading.Thread(target=self._read, args=(name,), daemon=True)
+            reader.start()
+            self._readers.append(reader)
+
+    def _read(self, name: str) -> None:
+        pipe = getattr(self.process, name)
+        while data := pipe.read1(65536):
+            self._texts[name] += data
+
+    @property
+    def stdout(self) -> str:
+        return self._texts["stdout"].decode()
+
+    @property
+    def stderr(self) -> str:
+        return self._texts["stderr"].decode()
+
+    def wait(self) -> int:
+        """Waits for its end; returns its exit code, or minus the signal."""
+        code = self.process.wait(WATCHDOG_S)
+        for reader in self._readers:
+            reader.join(WATCHDOG_S)
+        return code
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        for reader in self._readers:
+            reader.join(WATCHDOG_S)
+        self.control.close()
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+class WorkerPool:
+    """One seat of a pool, with its workers one after another."""
+
+    def __init__(
+        self,
+        folder: Path,
+        slots: int = 2,
+        area_bytes: int = 1 << 20,
+        warm_bytes: int = 1 << 16,
+    ):
+        self.folder = folder
+        self.harness = slotring_harness.Pool(slots, area_bytes, warm_bytes)
+        self.workers: list[Worker] = []
+
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(self, exception_type: object, *_: object) -> None:
+        try:
+            if exception_type is None and self.workers:
+                self.end_worker()
+        finally:
+            for worker in self.workers:
+                if exception_type is not None:
+                    sys.stderr.write(worker.stderr)
+                worker.close()
+
+    @property
+    def worker(self) -> Worker:
+        return self.workers[-1]
+
+    def launch(self, source: str, *arguments: str, read_output: bool = True) -> Worker:
+        """Starts a worker of a module with this source, up to its joining the pool."""
+        generation = len(self.workers) + 1
+        module = f"user_module_{generation}"
+        (self.folder / f"{module}.py").write_text(textwrap.dedent(source))
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        package = Path(_native.__file__).parent.parent
+        environment = os.environ | {"PYTHONPATH": f"{package}:{self.folder}"}
+        fd = theirs.fileno()
+        command = [sys.executable, "-m", "slotring.worker", "--socket-fd", str(fd)]
+        command += ["--module", module, "--pool", "local", "--seat", "0", *arguments]
+        with theirs:
+            process = subprocess.Popen(
+                command,
+                pass_fds=[fd],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment,
+                cwd=self.folder,
+                start_new_session=True,
+            )
+        worker = Worker(process, ours, generation)
+        self.workers.append(worker)
+        if read_output:
+            worker.read_output()
+        self.harness.welcome(ours.fileno(), generation)
+        return worker
+
+    def start_worker(self, source: str, *arguments: str, read_output: bool = True) -> Worker:
+        """Starts a worker and publishes it; the test fails when it cannot be set up."""
+        worker = self.launch(source, *arguments, read_output=read_output)
+        self.publish()
+        assert worker.outcome[0] == "ready", worker.outcome
+        return worker
+
+    def publish(self) -> None:
+        """Answers Ready, or takes SetupFailed: see the worker's ``outcome``."""
+        worker = self.worker
+        worker.outcome = self.harness.publish(worker.control.fileno(), worker.generation)
+
+    def end_worker(self, expected: int = 0) -> None:
+        """Drains the worker, if it lives, and checks its exit code."""
+        if self.worker.process.poll() is None:
+            self.drain()
+        code = self.worker.wait()
+        assert code in (expected, -signal.SIGKILL), f"exit {code}: {self.worker.stderr}"
+
+    def drain(self) -> None:
+        self.harness.drain(self.worker.control.fileno())
+
+    def call(self, method: str, payload: Any = None, *, timeout_s: float = WATCHDOG_S) -> Any:
+        """Calls and waits. bytes go as bytes, None as nothing, all else as a value."""
+        return self.finish(self.start(method, payload, timeout_s=timeout_s))
+
+    def start(self, method: str, payload: Any = None, *, timeout_s: float = WATCHDOG_S) -> int:
+        if payload is None:
+            kind, data = EMPTY, b""
+        elif isinstance(payload, (bytes, bytearray)):
+            kind, data = BYTES, bytes(payload)
+        else:
+            kind, data = VALUE, _native.to_flexbuffers(payload)
+        return self.start_raw(method, kind, data, timeout_s=timeout_s)
+
+    def start_raw(
+        self, method: str, kind: int, data: bytes, *, timeout_s: float = WATCHDOG_S
+    ) -> int:
+        try:
+            return self.harness.start(method, kind, data, timeout_s)
+        except slotring_harness.CallFailed as failure:
+            raise CallFailed(*failure.args) from None
+
+    def finish(self, ticket: int) -> Any:
+        try:
+            kind, data = self.harness.finish(ticket)
+        except slotring_harness.CallFailed as failure:
+            raise CallFailed(*failure.args) from None
+        if kind == EMPTY:
+            return None
+        return data if kind == BYTES else _native.from_flexbuffers(data)

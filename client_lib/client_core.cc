@@ -93,6 +93,7 @@ Result<Lease> ClientCore::claim(shm::MonotonicNs deadline) {
 }
 
 Result<std::span<std::byte>> ClientCore::request(Lease& lease, std::size_t bytes) {
+  if (Status usable = check_process(); !usable) return std::move(usable).error();
   if (lease.phase_ != Lease::Phase::kClaimed) return misuse(kSubmittedAlready);
   Result<std::span<std::byte>> space = sides_[lease.slot_].writer.payload_space(bytes);
   if (space) lease.granted_bytes_ = bytes;
@@ -228,17 +229,18 @@ Result<ReplyView> ClientCore::read_reply(Lease& lease, const SlotWord& replied) 
   const shm::DataMemory& replies = *joined_.replies;
   Result<shm::Frame> frame = sides_[lease.slot_].reader.read(
       replies.area(lease.slot_), replies.area_bytes(), 0, lease.generation_);
-  if (frame && frame->head.call_id != lease.call_id_) {
+  std::optional<Error> error;
+  if (frame) error = shm::error_of(*frame);
+  // A worker that could not read the request says so without its call id.
+  const bool unread = error && frame->head.call_id == 0;
+  if (frame && frame->head.call_id != lease.call_id_ && !unread) {
     frame = Error{ErrorCode::kBadFrame, "the reply's frame is of another call"};
   }
   if (frame && frame->head.kind > wire::PayloadKind::Value) {
     frame = Error{ErrorCode::kBadFrame, "the reply's payload is of an unknown kind"};
   }
-  if (!frame) {
-    release(lease);
-    return fail(std::move(frame).error());
-  }
-  if (std::optional<Error> error = shm::error_of(*frame)) {
+  if (!frame) error = std::move(frame).error();
+  if (error) {
     release(lease);
     return fail(*std::move(error));
   }

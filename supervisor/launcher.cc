@@ -19,8 +19,6 @@
 
 #include <boost/process/args.hpp>
 #include <boost/process/child.hpp>
-#include <boost/process/env.hpp>
-#include <boost/process/environment.hpp>
 #include <boost/process/error.hpp>
 #include <boost/process/exe.hpp>
 #include <boost/process/extend.hpp>
@@ -62,6 +60,7 @@ struct ChildSetup : bp::extend::handler {
   int output;
   int error_output;
   const char* directory;
+  char** environment;
   pid_t* forked;  // the child's pid, also when exec fails and Boost gives no child back
 
   template <class Executor>
@@ -69,11 +68,17 @@ struct ChildSetup : bp::extend::handler {
     *forked = executor.pid;
   }
 
+  // Not bp::env: Boost 1.74's environment reads past the end of its strings when a name is set.
+  template <class Executor>
+  void on_setup(Executor& executor) const {
+    executor.env = environment;
+  }
+
   template <class Executor>
   void on_exec_setup(Executor&) const {
     ::setpgid(0, 0);
-    const int null = ::open("/dev/null", O_RDONLY);
-    ::dup2(null, STDIN_FILENO);
+    ::close(STDIN_FILENO);
+    if (::open("/dev/null", O_RDONLY) != STDIN_FILENO) ::_exit(126);  // it takes the lowest number
     ::dup2(output, STDOUT_FILENO);
     ::dup2(error_output, STDERR_FILENO);
     ::close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
@@ -103,10 +108,17 @@ struct ChildSetup : bp::extend::handler {
   }
 };
 
-bp::environment environment_of(const LaunchOrder& order) {
-  bp::environment environment(boost::this_process::environment());
-  for (const auto& [name, value] : order.environment) environment[name] = value;
-  return environment;
+// "NAME=value", the supervisor's own ones less those that the order sets, then the order's.
+std::vector<std::string> environment_of(const LaunchOrder& order) {
+  std::vector<std::string> entries;
+  for (char** entry = ::environ; *entry != nullptr; ++entry) {
+    const std::string_view text(*entry);
+    if (!order.environment.contains(std::string(text.substr(0, text.find('='))))) {
+      entries.emplace_back(text);
+    }
+  }
+  for (const auto& [name, value] : order.environment) entries.push_back(name + "=" + value);
+  return entries;
 }
 
 // Boost.Process looks names up on PATH only in its shell-like form.
@@ -136,10 +148,12 @@ Result<pid_t> spawn(const LaunchOrder& order, const std::string& program, const 
                std::to_string(setup.socket));
   std::error_code failed;
   try {
-    bp::child child(bp::exe = program, bp::args = arguments, environment_of(order), setup, failed);
+    bp::child child(bp::exe = program, bp::args = arguments, setup, failed);
     const pid_t pid = child.id();
     child.detach();
-    if (!failed) return pid;
+    if (!failed && pid > 0) return pid;
+    // Boost says nothing when it cannot make the pipe by which it learns of exec's failure.
+    if (!failed) failed = std::error_code(EMFILE, std::generic_category());
   } catch (const std::exception& exception) {  // Boost's adapters: out of memory, mostly
     return Error{ErrorCode::kOutOfMemory,
                  "starting " + program + ": " + std::string(exception.what())};
@@ -169,6 +183,11 @@ Result<LaunchedProcess> launch(const LaunchOrder& order) {
   setup.output = output->theirs.get();
   setup.error_output = error_output->theirs.get();
   setup.directory = order.directory.c_str();
+  std::vector<std::string> entries = environment_of(order);
+  std::vector<char*> environment;
+  for (std::string& entry : entries) environment.push_back(entry.data());
+  environment.push_back(nullptr);
+  setup.environment = environment.data();
   setup.forked = &forked;
   Result<pid_t> pid = spawn(order, *program, setup);
   if (!pid) return std::move(pid).error();

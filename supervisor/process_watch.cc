@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cassert>
 #include <cerrno>
 #include <fstream>
 #include <sstream>
@@ -41,6 +42,7 @@ std::uint64_t process_start_time(pid_t pid) {
 }
 
 int reap_group(int pidfd, pid_t pid) {
+  assert(pid > 1);
   ::kill(-pid, SIGKILL);
   siginfo_t info{};
   int result;
@@ -59,6 +61,7 @@ int reap_group(int pidfd, pid_t pid) {
 }
 
 void kill_and_reap(pid_t pid) {
+  assert(pid > 1);  // else the signal would go to everybody
   ::kill(-pid, SIGKILL);
   while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
   }

@@ -55,14 +55,20 @@ void Reception::accept_some() {
     if (Status greeted = greet(std::move(socket)); !greeted) {
       return pause_accepting(greeted.error());
     }
+    if (accept_failures_ > 0) {
+      log_->info("connections are taken again, after {} failures", accept_failures_);
+      accept_failures_ = 0;
+    }
   }
 }
 
 // Under a shortage, a connection that was not accepted stays readable, and the loop would spin on
 // it.
 void Reception::pause_accepting(const Error& why) {
-  log_->error("cannot take a connection, trying again in {} ms: {}", kAcceptPause.count(),
-              why.to_string());
+  if (accept_failures_++ == 0) {  // one line a shortage
+    log_->error("cannot take a connection, trying again each {} ms: {}", kAcceptPause.count(),
+                why.to_string());
+  }
   listening_.pause();
   accept_again_.start(kAcceptPause, [this] { listening_.resume(); });
 }

@@ -87,6 +87,7 @@ class Reception {
 
   ReadableWatch listening_;
   Timer accept_again_;
+  std::uint32_t accept_failures_ = 0;  // in a row
   PeerId next_id_ = 0;
   std::map<PeerId, std::unique_ptr<Peer>> peers_;  // in order of arrival
 };

@@ -52,7 +52,10 @@ Status open_data(Attachment& joined, Packet& packet, const Geometry& geometry, w
 
 Result<Attachment> attach(int socket, wire::Role role, std::string_view name,
                           MonotonicNs deadline) {
-  if (Status sent = send_hello(socket, role, name); !sent) return std::move(sent).error();
+  const Status sent = send_hello(socket, role, name);
+  // A supervisor that refuses whoever connects may have closed before Hello; its reason is there to
+  // read.
+  if (!sent && sent.error().code != ErrorCode::kWorkerUnavailable) return sent.error();
   Result<Packet> packet = receive_welcome(socket, deadline);
   if (!packet) return std::move(packet).error();
   const bool observer = role == wire::Role::Observer;

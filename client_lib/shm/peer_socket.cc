@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "client_lib/shm/memory.h"
 
@@ -121,10 +122,14 @@ Result<Packet> receive_packet(int socket, MonotonicNs deadline) {
   header.msg_iovlen = 1;
   header.msg_control = control;
   header.msg_controllen = sizeof(control);
+  // A peer that closed without reading all that was sent to it leaves ECONNRESET, once, before what
+  // it had sent itself: its refusal, say.
+  bool reset_seen = false;
   ssize_t received;
   do {
     received = ::recvmsg(socket, &header, MSG_CMSG_CLOEXEC);
-  } while (received < 0 && errno == EINTR);
+  } while (received < 0 &&
+           (errno == EINTR || (errno == ECONNRESET && !std::exchange(reset_seen, true))));
   if (received < 0 && errno != ECONNRESET) return system_error("recvmsg", errno);
   if (received <= 0) return gone();
   for (cmsghdr* part_of = CMSG_FIRSTHDR(&header); part_of != nullptr;

@@ -57,7 +57,7 @@ std::optional<RunningCall> WorkerSeat::try_next() {
 }
 
 void WorkerSeat::take_bits() {
-  const std::uint32_t rung = bell_.look() & Bell::kPendingMask;
+  const std::uint32_t rung = bell_.look();
   if (rung == 0) return;
   // What the first call needs lies in the caller's cache: ask for it while the bell is being taken.
   const auto slot = static_cast<std::uint32_t>(std::countr_zero(rung));
@@ -66,7 +66,10 @@ void WorkerSeat::take_bits() {
     prefetch_frame_to_read(request_areas_[slot].data());
     prefetch_frame_to_write(joined_.replies->area(first_slot_ + slot));
   }
-  to_look_at_ = bell_.take() & Bell::kPendingMask;
+  const std::uint32_t taken = bell_.take();
+  to_look_at_ = taken & Bell::kPendingMask;
+  // Taken along with the requests, but meant for the next wait().
+  if ((taken & Bell::kAttention) != 0) interrupted_ = true;
 }
 
 std::optional<RunningCall> WorkerSeat::try_start(SlotIndex slot) {
@@ -100,6 +103,7 @@ std::optional<RunningCall> WorkerSeat::try_start(SlotIndex slot) {
 }
 
 void WorkerSeat::wait(MonotonicNs deadline) {
+  if (std::exchange(interrupted_, false)) return;
   std::atomic<std::uint32_t>& word = segment().seat(index()).bell;
   waiting_.wait([this] { return pending(); },
                 [&] {
@@ -151,7 +155,9 @@ void WorkerSeat::let_go(const RunningCall& call) {
   }
   // The caller has gone meanwhile: the slot is ours to free. Anything else is a scribbled word,
   // which the supervisor mends.
-  if (replied.before.state == SlotState::kAbandoned) {
+  SlotWord abandoned = call.word;
+  abandoned.state = SlotState::kAbandoned;
+  if (replied.before.same_step(abandoned)) {
     writer(call.slot).trim();
     (void)pool_.try_release(call.slot, replied.before, Actor::kWorker);
   }

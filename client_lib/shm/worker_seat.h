@@ -115,6 +115,7 @@ class WorkerSeat {
   std::uint32_t
       to_look_at_;  // bits taken from the bell; at first all, for a predecessor's requests
   std::uint32_t next_bit_ = 0;  // where the search goes on, so that none starves
+  bool interrupted_ = false;    // try_next() took an interrupt that no wait() has answered yet
 };
 
 }  // namespace slotring::shm

@@ -86,8 +86,7 @@ TEST(Calls, ALargePayloadFitsWhereItIsAllowedAndIsATypedErrorBeyond) {
 TEST(Calls, ValuesAreConvertedBothWays) {
   SupervisedPool pool(kModule);
   Client client = pool.attach();
-  const auto reply =
-      client.call("divide", Payload::value(map_of(7, 2))).value().value().value();
+  const auto reply = client.call("divide", Payload::value(map_of(7, 2))).value().value().value();
   EXPECT_EQ(flexbuffers::GetRoot(reply).AsDouble(), 3.5);
 }
 
@@ -145,6 +144,7 @@ TEST(Calls, PrintsReachTheLogAndNoFrame) {
 TEST(Calls, ADeadlineEndsTheCallWhileTheHandlerRunsAndNobodyGetsItsReply) {
   SupervisedPool pool(kModule, "slots_per_worker = 1\n");
   Client client = pool.attach();
+  ASSERT_TRUE(client.call("echo", "warm").ok());
   const Error error = client.call("block", "", {.timeout = milliseconds(50)}).error();
   EXPECT_EQ(error.code, ErrorCode::kDeadlineExceeded);
   EXPECT_FALSE(error.retryable);

@@ -76,8 +76,7 @@ TEST(Deaths, AWorkerThatExitsInACallSaysHowAndItsLastWords) {
 }
 
 TEST(Deaths, AWorkerThatCannotStartIsReportedAndGivenUpWithoutARestartStorm) {
-  SupervisedPool pool("import no_such_module\n",
-                      "restart_delay_s = 0.01\ncrash_loop_deaths = 3\n");
+  SupervisedPool pool("import no_such_module\n", "restart_delay_s = 0.01\ncrash_loop_deaths = 3\n");
   Client client = pool.attach();
   EXPECT_EQ(client.call("echo", "").error().code, ErrorCode::kWorkerUnavailable);
   EXPECT_THAT(pool.log(), HasSubstr("ModuleNotFoundError"));

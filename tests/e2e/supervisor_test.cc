@@ -1,4 +1,5 @@
-// The supervisor as a service: who is let in, how it stops, and what it says of a bad configuration.
+// The supervisor as a service: who is let in, how it stops, and what it says of a bad
+// configuration.
 
 #include <signal.h>
 #include <sys/stat.h>
@@ -59,7 +60,8 @@ TEST(Supervisor, SigtermLetsRunningCallsEndTearsDownAndLeavesNothing) {
 TEST(Supervisor, AHandlerThatNeverEndsIsKilledWithinTheBound) {
   SupervisedPool pool(kModule, "drain_timeout_s = 0.2\nstop_timeout_s = 0.2\n");
   Client client = pool.attach();
-  std::thread running([&] { EXPECT_EQ(client.call("block", "").error().code, ErrorCode::kWorkerLost); });
+  std::thread running(
+      [&] { EXPECT_EQ(client.call("block", "").error().code, ErrorCode::kWorkerLost); });
   ASSERT_TRUE(eventually([&] { return exists(pool.path("blocking")); }));
   EXPECT_EQ(pool.stop_supervisor(SIGTERM), 0);
   running.join();

@@ -16,7 +16,7 @@ inline constexpr bool kInstrumented = false;
 #endif
 
 // A test, or a child process, that takes this long hangs.
-inline constexpr unsigned kWatchdogSeconds = kInstrumented ? 100 : 50;
+inline constexpr unsigned kWatchdogSeconds = 100;
 
 // `rounds` of a long test, or a part of them where each is slow.
 constexpr int effort(int rounds) { return kInstrumented ? rounds / 8 + 1 : rounds; }

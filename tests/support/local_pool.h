@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 
 #include "client_lib/client_core.h"
 #include "client_lib/shm/attachment.h"
@@ -65,8 +66,9 @@ class LocalPool {
     segment_->header().method_count.store(count + 1);
   }
 
-  std::unique_ptr<internal::ClientCore> client(std::uint32_t index = 0) const {
-    return std::make_unique<internal::ClientCore>(shm::UniqueFd(), attachment(index));
+  std::unique_ptr<internal::ClientCore> client(std::uint32_t index = 0,
+                                               shm::UniqueFd socket = shm::UniqueFd()) const {
+    return std::make_unique<internal::ClientCore>(std::move(socket), attachment(index));
   }
   shm::WorkerSeat worker(shm::SeatIndex seat = 0) const {
     return shm::WorkerSeat::sit_down(attachment(seat)).value();

@@ -45,6 +45,17 @@ pid_t spawn(const std::vector<std::string>& command, const std::string& in, cons
   return failed == 0 ? pid : 0;
 }
 
+// Entries of the pool's `env` table that an instrumented extension needs; none without sanitizers.
+std::string sanitizer_environment() {
+  std::istringstream entries(SLOTRING_WORKER_ENVIRONMENT);
+  std::string table;
+  for (std::string entry; std::getline(entries, entry, '|');) {
+    const std::size_t equals = entry.find('=');
+    table += entry.substr(0, equals) + " = \"" + entry.substr(equals + 1) + "\", ";
+  }
+  return table;
+}
+
 }  // namespace
 
 bool eventually(const std::function<bool()>& happened) {
@@ -93,9 +104,11 @@ SupervisedPool::SupervisedPool(std::string_view module, std::string_view keys) {
              "def wait_for(name):\n"
              "    while not (folder / name).exists():\n        time.sleep(0.002)\n" +
                  std::string(module));
-  write_file(path("config.toml"), "[pool.tested]\nmodule = \"served\"\nsocket = \"pool.sock\"\n"
-                                  "env = { SLOTRING_TEST_FOLDER = \"" +
-                                      folder_ + "\" }\n" + std::string(keys));
+  write_file(path("config.toml"),
+             "[pool.tested]\nmodule = \"served\"\nsocket = \"pool.sock\"\n"
+             "env = { " +
+                 sanitizer_environment() + "SLOTRING_TEST_FOLDER = \"" + folder_ + "\" }\n" +
+                 std::string(keys));
   start_supervisor();
 }
 
@@ -110,8 +123,7 @@ SupervisedPool::~SupervisedPool() {
 }
 
 void SupervisedPool::start_supervisor() {
-  supervisor_ =
-      start({supervisor_program(), "--config", path("config.toml")}, path("log"));
+  supervisor_ = start({supervisor_program(), "--config", path("config.toml")}, path("log"));
 }
 
 int SupervisedPool::stop_supervisor(int signal) {

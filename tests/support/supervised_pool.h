@@ -1,6 +1,7 @@
-// A real pool for end-to-end tests: slotring-supervisor with Python workers, in a folder of its own.
+// A real pool for end-to-end tests: slotring-supervisor with Python workers, in its own folder.
 //
-//     SupervisedPool pool("import slotring\n@slotring.handler\ndef echo(request): return request\n");
+//     SupervisedPool pool("import slotring\n"
+//                         "@slotring.handler\ndef echo(request): return request\n");
 //     Client client = pool.attach();
 //
 // The module can wait for the test and tell it things through files: pool.path("go"), in Python
@@ -43,8 +44,8 @@ pid_t start(const std::vector<std::string>& command, const std::string& output_f
 
 class SupervisedPool {
  public:
-  // `module` is the source of the worker's module; it finds the test's folder as `folder`. `keys` are lines of
-  // the pool's table beyond module, socket and the defaults here (1 worker).
+  // `module` is the source of the worker's module; it finds the test's folder as `folder`. `keys`
+  // are lines of the pool's table beyond module, socket and the defaults here (1 worker).
   explicit SupervisedPool(std::string_view module, std::string_view keys = "");
   ~SupervisedPool();
 

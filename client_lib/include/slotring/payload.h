@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace slotring {
@@ -25,6 +26,7 @@ class Payload {
   // Raw bytes.
   Payload(std::span<const std::byte> bytes) : data_(bytes), kind_(PayloadKind::kBytes) {}
   Payload(std::string_view text) : Payload(std::as_bytes(std::span(text))) {}
+  Payload(const std::string& text) : Payload(std::string_view(text)) {}
   Payload(const char* text) : Payload(std::string_view(text)) {}
   // A finished FlexBuffers buffer, as flexbuffers::Builder::GetBuffer() returns it.
   static Payload value(std::span<const std::uint8_t> flexbuffer) {

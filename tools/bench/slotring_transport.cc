@@ -1,0 +1,140 @@
+#include "tools/bench/slotring_transport.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include "client_lib/shm/attachment.h"
+#include "slotring/client.h"
+#include "tools/bench/embedded_python.h"
+
+namespace slotring::bench {
+
+namespace {
+
+constexpr std::chrono::seconds kStartTimeout(60);
+constexpr char kProgram[] = "slotring-supervisor";
+
+bool is_program(const std::filesystem::path& path) {
+  std::error_code ignored;
+  return std::filesystem::is_regular_file(path, ignored) && ::access(path.c_str(), X_OK) == 0;
+}
+
+void write_config(const std::string& file, const std::string& folder,
+                  const std::vector<PoolShape>& pools) {
+  std::ofstream config(file);
+  config << "[log]\nlevel = \"warning\"\n";
+  for (const PoolShape& pool : pools) {
+    config << "\n[pool." << pool.name << "]\nmodule = \"bench_worker\"\nworkers = " << pool.workers
+           << "\nsocket = \"" << folder << "/" << pool.name << ".sock\"\n";
+  }
+}
+
+std::string last_lines(const std::string& file) {
+  constexpr std::size_t kMostBytes = 2000;
+  std::ostringstream text;
+  text << std::ifstream(file).rdbuf();
+  const std::string all = text.str();
+  return all.size() <= kMostBytes ? all : all.substr(all.size() - kMostBytes);
+}
+
+// The workers' pids, or nothing while not all of them are ready.
+std::vector<pid_t> try_workers(const std::string& socket_path) {
+  Result<shm::UniqueFd> socket = shm::connect_to(socket_path);
+  if (!socket) return {};
+  const Result<shm::Attachment> joined = shm::attach(
+      socket->get(), wire::Role::Observer, "slotring bench", shm::monotonic_now() + 1'000'000'000);
+  if (!joined) return {};
+  const shm::ControlSegment& segment = *joined->segment;
+  std::vector<pid_t> pids;
+  for (std::uint32_t seat = 0; seat < segment.geometry().max_workers; ++seat) {
+    if (segment.seat_word(seat).state != layout::SeatState::kReady) return {};
+    pids.push_back(segment.seat(seat).pid.load(std::memory_order_relaxed));
+  }
+  return pids;
+}
+
+class SlotringExchange : public Exchange {
+ public:
+  explicit SlotringExchange(Client client) : client_(std::move(client)) {}
+
+  void call(Bytes request, Space space) override {
+    const Result<Reply> reply = client_.call("echo", request);
+    if (!reply) throw Exception(reply.error());
+    const Bytes bytes = reply->bytes();
+    if (bytes.size() != space.size()) {
+      throw Exception(Error{ErrorCode::kBadFrame, "the echo's reply has another size"});
+    }
+    std::memcpy(space.data(), bytes.data(), bytes.size());
+  }
+
+ private:
+  Client client_;
+};
+
+}  // namespace
+
+std::string find_supervisor(const std::string& wanted) {
+  if (!wanted.empty()) {
+    if (is_program(wanted)) return wanted;
+    throw Exception(Error{ErrorCode::kInvalidArgument, "there is no program " + wanted});
+  }
+  std::error_code ignored;
+  const auto here = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path();
+  std::vector<std::filesystem::path> places = {here, here.parent_path() / "supervisor",
+                                               here.parent_path().parent_path() / "supervisor"};
+  const char* path = std::getenv("PATH");
+  std::istringstream folders(path == nullptr ? "" : path);
+  for (std::string folder; std::getline(folders, folder, ':');) places.emplace_back(folder);
+  for (const auto& place : places) {
+    if (is_program(place / kProgram)) return place / kProgram;
+  }
+  throw Exception(Error{ErrorCode::kInvalidArgument,
+                        "slotring-supervisor is neither beside this program nor on PATH; name it "
+                        "with --supervisor"});
+}
+
+OwnSupervisor::OwnSupervisor(const std::string& program, const std::string& folder,
+                             const std::vector<PoolShape>& pools)
+    : folder_(folder) {
+  std::ofstream(folder + "/bench_worker.py") << kBenchWorkerPy;
+  const std::string config = folder + "/bench.toml";
+  write_config(config, folder, pools);
+  process_ = ChildProcess::start({program, "--config", config}, folder + "/supervisor.log");
+}
+
+std::string OwnSupervisor::socket_path(const std::string& pool) const {
+  return folder_ + "/" + pool + ".sock";
+}
+
+std::vector<pid_t> OwnSupervisor::await_workers(const std::string& pool) {
+  const auto deadline = std::chrono::steady_clock::now() + kStartTimeout;
+  for (;;) {
+    check_interrupted();
+    if (std::vector<pid_t> pids = try_workers(socket_path(pool)); !pids.empty()) return pids;
+    if (!process_.running() || std::chrono::steady_clock::now() > deadline) {
+      throw Exception(Error{ErrorCode::kWorkerUnavailable,
+                            "the workers did not become ready; the supervisor's log ends with:\n" +
+                                last_lines(folder_ + "/supervisor.log")});
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+}
+
+SlotringTransport::SlotringTransport(OwnSupervisor& supervisor, const std::string& pool)
+    : supervisor_(supervisor),
+      socket_(supervisor.socket_path(pool)),
+      workers_(supervisor.await_workers(pool)) {}
+
+std::unique_ptr<Exchange> SlotringTransport::connect(int client) {
+  const std::string name = "bench-" + std::to_string(client);
+  return std::make_unique<SlotringExchange>(Client::attach(socket_, {.name = name}).value());
+}
+
+}  // namespace slotring::bench

@@ -11,7 +11,7 @@ namespace slotring::python {
 
 namespace {
 
-constexpr std::size_t kMaxTextBytes = 32 * 1024;  // three of them fit a packet
+constexpr std::size_t kMaxTextBytes = std::size_t{32} << 10;  // three of them fit a packet
 
 // At most kMaxTextBytes, and no half of a character. A traceback's end tells more than its start.
 std::string last_of(const std::string& text) {

@@ -235,13 +235,14 @@ Ref Reader::items(std::size_t at, std::uint8_t width, std::uint64_t count, Type 
 
 Ref Reader::map(std::size_t at, std::uint8_t width, int depth) {
   // Before the values: where the keys are, their width, and the count.
+  const std::size_t entry = width;
   std::uint64_t count = 0;
-  if (at < 3u * width || !count_before(at, width, count) || !in_range(at, count * (width + 1u))) {
+  if (at < 3 * entry || !count_before(at, width, count) || !in_range(at, count * (width + 1u))) {
     return fail(kOutside);
   }
   std::size_t keys_at = 0;
-  if (!follow(at - 3u * width, width, keys_at)) return fail(kOutside);
-  const std::uint64_t key_width = uint_at(at - 2u * width, width);
+  if (!follow(at - 3 * entry, width, keys_at)) return fail(kOutside);
+  const std::uint64_t key_width = uint_at(at - 2 * entry, width);
   if (key_width != 1 && key_width != 2 && key_width != 4 && key_width != 8) {
     return fail("the value has keys of an impossible width");
   }
@@ -259,10 +260,10 @@ Ref Reader::fill_map(std::size_t at, std::uint8_t width, std::uint64_t count, st
   if (!dict) return dict;
   const std::size_t types_at = at + static_cast<std::size_t>(count) * width;
   for (std::size_t i = 0; i < count; ++i) {
-    const Ref name = value({keys_at + i * key_width, key_width, 1, FBT_KEY}, depth + 1);
+    Ref name = value({keys_at + i * key_width, key_width, 1, FBT_KEY}, depth + 1);
     if (!name) return name;
     const auto packed = static_cast<std::uint8_t>(data_[types_at + i]);
-    const Ref item = value(unpack(at + i * width, width, packed), depth + 1);
+    Ref item = value(unpack(at + i * width, width, packed), depth + 1);
     if (!item) return item;
     if (PyDict_SetItem(dict.get(), name.get(), item.get()) != 0) return Ref();
   }

@@ -33,7 +33,7 @@ namespace slotring::python {
 inline constexpr std::uint64_t kMaxKeptBytes = std::uint64_t{256} << 20;
 // What a kept view counts at least: bounds their number too, since each takes one of the process'
 // mappings.
-inline constexpr std::uint64_t kLeastKeptBytes = 16 * 1024;
+inline constexpr std::uint64_t kLeastKeptBytes = std::uint64_t{16} << 10;
 
 struct RequestArea;
 

@@ -27,6 +27,11 @@ own bytes for as long as it lives, but those bytes are then copied, and there is
 with traceback.
 """
 
+import sys
+
+if sys.version_info < (3, 11):
+    raise ImportError(f"slotring needs Python 3.11 or later, this is {sys.version.split()[0]}")
+
 from slotring._native import VERSION as __version__
 from slotring._native import Context
 from slotring.errors import CallError, ErrorCode

@@ -52,8 +52,7 @@ def fail_to_set_up(pool: WorkerPool, source: str):
     """Runs a worker that cannot be set up; its ("setup_failed", type, message, traceback)."""
     worker = pool.launch(source)
     pool.publish()
-    assert worker.wait() == 3
-    pool.workers[-1].process.returncode = 0
+    pool.expect_exit(3)
     return worker.outcome
 
 
@@ -89,17 +88,6 @@ def test_a_set_up_that_fails_is_told_with_its_traceback(pool, source, python_typ
     assert "slotring/worker.py" not in outcome[3] and "importlib" not in outcome[3]
 
 
-def test_a_module_that_does_not_exist_is_told_by_name(pool):
-    pool.launch("")
-    (pool.folder / "user_module_1.py").unlink(missing_ok=True)
-    # Whether the file was read before it went or not, one of the two ends well.
-    pool.publish()
-    assert pool.worker.outcome[0] in ("ready", "setup_failed")
-    if pool.worker.outcome[0] == "setup_failed":
-        assert pool.worker.wait() == 3
-        pool.worker.process.returncode = 0
-
-
 def test_drain_serves_what_is_requested_then_says_goodbye(pool):
     worker = pool.start_worker(LIVELY)
     os.kill(worker.process.pid, signal.SIGSTOP)
@@ -108,7 +96,7 @@ def test_drain_serves_what_is_requested_then_says_goodbye(pool):
     os.kill(worker.process.pid, signal.SIGCONT)
     assert [pool.finish(ticket) for ticket in tickets] == [b"1", b"2"]
     assert pool.harness.receive(worker.control.fileno()) == "Goodbye"
-    assert worker.wait() == 0
+    pool.expect_exit(0)
     assert worker.stdout == "set up\ntorn down\n"
 
 
@@ -117,7 +105,7 @@ def test_a_reply_that_nobody_has_read_yet_does_not_hold_up_a_drain(pool):
     ticket = pool.start("echo", b"unread")
     wait_until(lambda: "replied" in pool.harness.states(), "the reply")
     pool.drain()
-    assert worker.wait() == 0
+    pool.expect_exit(0)
     assert pool.finish(ticket) == b"unread"
 
 
@@ -129,9 +117,8 @@ def test_sigterm_interrupts_the_running_handler_and_tears_down(pool):
     with pytest.raises(CallFailed) as failed:
         pool.finish(ticket)
     assert failed.value.code == "WORKER_LOST" and "SIGTERM" in failed.value.message
-    assert worker.wait() == 143
+    pool.expect_exit(143)
     assert worker.stdout.endswith("torn down\n")
-    worker.process.returncode = 0
 
 
 def test_sigterm_ends_a_worker_whose_handler_swallows_it(pool):
@@ -140,17 +127,15 @@ def test_sigterm_ends_a_worker_whose_handler_swallows_it(pool):
     wait_until(lambda: "started" in worker.stdout, "the handler")
     os.kill(worker.process.pid, signal.SIGTERM)
     assert pool.finish(ticket) == "finished anyway"
-    assert worker.wait() == 143
-    worker.process.returncode = 0
+    pool.expect_exit(143)
 
 
 def test_sigterm_wakes_a_sleeping_worker(pool):
     worker = pool.start_worker(LIVELY)
     wait_until(lambda: sleeping(worker.process.pid), "the worker to sleep")
     os.kill(worker.process.pid, signal.SIGTERM)
-    assert worker.wait() == 143
+    pool.expect_exit(143)
     assert worker.stdout.endswith("torn down\n")
-    worker.process.returncode = 0
 
 
 def test_sigint_is_ignored(pool):
@@ -193,7 +178,7 @@ def test_without_its_supervisor_a_worker_serves_on_until_its_patience_ends(pool)
     worker = pool.start_worker(LIVELY, "--orphan-timeout-s", "0.3")
     worker.control.close()
     assert pool.call("echo", b"orphan") == b"orphan"
-    assert worker.wait() == 0
+    pool.expect_exit(0)
     assert "no supervisor for 0.3 s; leaving" in worker.stderr
     assert worker.stdout.endswith("torn down\n")
 
@@ -209,9 +194,8 @@ def test_a_tear_down_that_raises_is_reported(pool):
         """
     )
     pool.drain()
-    assert worker.wait() == 5
+    pool.expect_exit(5)
     assert "RuntimeError: cannot close" in worker.stderr
-    worker.process.returncode = 0
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from worker_pool import wait_until
 PRINTER = """
     import logging
     import os
+    import subprocess
     import sys
     import warnings
     import slotring
@@ -28,7 +29,7 @@ PRINTER = """
         os.write(1, b"raw bytes \\xff\\n")
         os.write(2, b"raw error bytes\\n")
         sys.stdout.buffer.write(b"by the buffer\\n")
-        os.system("echo from a child")
+        subprocess.run(["echo", "from a child"], env={"PATH": os.defpath})
         return request
 
     @slotring.handler

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import zlib
+
 import pytest
 
 from worker_pool import CallFailed, WorkerPool
@@ -10,6 +13,7 @@ from worker_pool import CallFailed, WorkerPool
 KEEPERS = """
     import gc
     import threading
+    import zlib
     import slotring
 
     gc.disable()
@@ -94,6 +98,10 @@ KEEPERS = """
         return [bytes(view) for view in kept]
 
     @slotring.handler
+    def checksums(request):
+        return [zlib.crc32(view) for view in kept]
+
+    @slotring.handler
     def drop(request):
         kept.clear()
 
@@ -103,7 +111,6 @@ KEEPERS = """
 
     @slotring.handler
     def mapped(request):
-        # Of the request memory; one a slot, besides the whole of it.
         return sum("request" in line for line in open("/proc/self/maps"))
 """
 
@@ -124,11 +131,9 @@ def test_views_kept_in_a_global_keep_their_bytes(pool, size):
     overwrite(pool, size)
     pool.call("keep", second)
     overwrite(pool, size)
-    got = [pool.call("kept")] if size < 100_000 else []
-    if got:
-        assert got == [[first, second]]
+    assert pool.call("checksums") == [zlib.crc32(first), zlib.crc32(second)]
     pool.call("drop")
-    assert pool.call("kept") == []
+    assert pool.call("checksums") == []
 
 
 @pytest.mark.parametrize(
@@ -224,6 +229,9 @@ def test_dead_cycles_are_collected_before_a_call_fails_for_them(tmp_path):
             pool.call("keep_in_cycle", bytes([7]) * size)
 
 
+@pytest.mark.skipif(
+    "tsan" in os.environ.get("LD_PRELOAD", ""), reason="TSan takes minutes for 32,768 mappings"
+)
 def test_a_worker_that_keeps_views_without_end_ends_rather_than_leak(tmp_path):
     # Each view counts 16 KiB at least: 16,384 fill the bound, as many more read as zeros.
     with WorkerPool(tmp_path, slots=1) as pool:
@@ -236,8 +244,7 @@ def test_a_worker_that_keeps_views_without_end_ends_rather_than_leak(tmp_path):
                 failed += 1
         assert failed == 16_384
         ticket = pool.start("keep", b"one too many")
-        assert pool.worker.wait() == 70
+        pool.expect_exit(70)
         assert "'keep'" in pool.worker.stderr and "this worker ends" in pool.worker.stderr
         assert pool.harness.states() == ["running"]  # for the supervisor to answer
         pool.harness.abandon(ticket)
-        pool.workers[-1].process.returncode = 0

@@ -11,7 +11,6 @@ wait is for a condition, with a watchdog.
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -57,6 +56,7 @@ class Worker:
         self.control = control
         self.generation = generation
         self.outcome: tuple[Any, ...] = ()
+        self.exit_checked = False
         self._texts = {"stdout": b"", "stderr": b""}
         self._readers: list[threading.Thread] = []
 
@@ -117,7 +117,7 @@ class WorkerPool:
 
     def __exit__(self, exception_type: object, *_: object) -> None:
         try:
-            if exception_type is None and self.workers:
+            if exception_type is None and self.workers and not self.worker.exit_checked:
                 self.end_worker()
         finally:
             for worker in self.workers:
@@ -170,12 +170,17 @@ class WorkerPool:
         worker = self.worker
         worker.outcome = self.harness.publish(worker.control.fileno(), worker.generation)
 
-    def end_worker(self, expected: int = 0) -> None:
-        """Drains the worker, if it lives, and checks its exit code."""
+    def end_worker(self) -> None:
+        """Drains the worker, if it lives, and checks that it ends well."""
         if self.worker.process.poll() is None:
             self.drain()
+        self.expect_exit(0)
+
+    def expect_exit(self, expected: int) -> None:
+        """Waits for the worker's end and checks its exit code."""
         code = self.worker.wait()
-        assert code in (expected, -signal.SIGKILL), f"exit {code}: {self.worker.stderr}"
+        assert code == expected, f"exit {code}: {self.worker.stderr}"
+        self.worker.exit_checked = True
 
     def drain(self) -> None:
         self.harness.drain(self.worker.control.fileno())

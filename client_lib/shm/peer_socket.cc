@@ -3,8 +3,10 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
+#include <cassert>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -52,6 +54,23 @@ Result<bool> await_readable(int socket, MonotonicNs deadline) {
   }
 }
 
+// As connect(2), but until `deadline`, after which errno is EAGAIN.
+bool connect_until(int socket, const sockaddr_un& address, MonotonicNs deadline) {
+  for (;;) {
+    if (deadline != kNever) {
+      const MonotonicNs now = monotonic_now();
+      const std::uint64_t left_us = deadline > now ? (deadline - now) / 1000 + 1 : 1;
+      const timeval left{static_cast<time_t>(left_us / 1'000'000),
+                         static_cast<suseconds_t>(left_us % 1'000'000)};
+      ::setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &left, sizeof(left));
+    }
+    if (::connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) {
+      return true;
+    }
+    if (errno != EINTR) return false;
+  }
+}
+
 }  // namespace
 
 std::string socket_path(std::string_view name_or_path) {
@@ -59,7 +78,7 @@ std::string socket_path(std::string_view name_or_path) {
   return runtime_directory() + "/" + std::string(name_or_path) + ".sock";
 }
 
-Result<UniqueFd> connect_to(const std::string& path) {
+Result<UniqueFd> connect_to(const std::string& path, MonotonicNs deadline) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof(address.sun_path)) {
@@ -70,20 +89,24 @@ Result<UniqueFd> connect_to(const std::string& path) {
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
   if (!socket.valid()) return system_error("socket", errno);
-  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) {
-    return socket;
-  }
+  if (connect_until(socket.get(), address, deadline)) return socket;
   if (errno == ENOENT || errno == ECONNREFUSED) {
     return Error{.code = ErrorCode::kPoolNotFound,
                  .message = "no supervisor listens at " + path,
                  .retryable = true};
   }
   if (errno == EACCES) return Error{ErrorCode::kRefused, "no permission to use " + path};
+  if (errno == EAGAIN) {
+    return Error{.code = ErrorCode::kDeadlineExceeded,
+                 .message = "the supervisor at " + path + " takes no connections",
+                 .retryable = true};
+  }
   return system_error(("connect to " + path).c_str(), errno);
 }
 
 Status send_packet(int socket, flatbuffers::FlatBufferBuilder& builder, wire::Message type,
                    flatbuffers::Offset<void> message, std::span<const int> descriptors) {
+  assert(descriptors.size() <= kMaxDescriptors);
   wire::FinishPacketBuffer(builder, wire::CreatePacket(builder, type, message));
   iovec part{builder.GetBufferPointer(), builder.GetSize()};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxDescriptors)] = {};

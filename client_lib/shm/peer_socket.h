@@ -40,8 +40,9 @@ struct Packet {
 // set, /run/user/UID, or /tmp/slotring-UID for want of it).
 std::string socket_path(std::string_view name_or_path);
 
-// Errors: POOL_NOT_FOUND (no socket, or nobody listens), REFUSED (no permission), SYSTEM_LIMIT.
-Result<UniqueFd> connect_to(const std::string& path);
+// Waits until `deadline` for a listener whose queue is full: one that hangs. Errors: POOL_NOT_FOUND
+// (no socket, or nobody listens), REFUSED (no permission), DEADLINE_EXCEEDED, SYSTEM_LIMIT.
+Result<UniqueFd> connect_to(const std::string& path, MonotonicNs deadline = kNever);
 
 // Finishes `builder` as a packet around `message` and sends it. Never blocks for long: a peer that
 // does not read fails with SYSTEM_LIMIT. Errors: WORKER_UNAVAILABLE (the other end is gone),

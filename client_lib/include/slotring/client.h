@@ -60,7 +60,8 @@ class Client {
   // Joins the pool called `name_or_path`: a name means $XDG_RUNTIME_DIR/slotring/NAME.sock (without
   // that variable /run/user/UID/slotring, else /tmp/slotring-UID); anything with a '/' is the
   // socket's path. Errors: POOL_NOT_FOUND (retryable: no supervisor listens), REFUSED (not allowed
-  // in, or no permission), VERSION_MISMATCH, TOO_MANY_CLIENTS, SYSTEM_LIMIT, OUT_OF_MEMORY.
+  // in, or no permission), VERSION_MISMATCH, TOO_MANY_CLIENTS, DEADLINE_EXCEEDED, SYSTEM_LIMIT,
+  // OUT_OF_MEMORY.
   static Result<Client> attach(std::string_view name_or_path, const AttachOptions& options = {});
 
   Client(Client&&) noexcept;

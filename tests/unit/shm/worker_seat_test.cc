@@ -1,0 +1,269 @@
+#include "client_lib/shm/worker_seat.h"
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "tests/support/effort.h"
+#include "tests/support/local_pool.h"
+
+namespace slotring::shm {
+namespace {
+
+using testing::EchoWorker;
+using testing::eventually;
+using testing::LocalPool;
+using testing::soon;
+using testing::submit;
+using testing::text_of;
+
+class WorkerSeatTest : public ::testing::Test {
+ protected:
+  explicit WorkerSeatTest(std::uint32_t slots = 4) : pool_(testing::small_geometry(1, slots)) {
+    pool_.publish_all();
+    pool_.intern("echo");
+  }
+
+  Lease request(std::string_view text, MonotonicNs deadline = kNever,
+                std::string_view method = "echo") {
+    return submit(*client_, text, deadline, method).value();
+  }
+  static std::string text(const RunningCall& call) {
+    return {reinterpret_cast<const char*>(call.payload.data()), call.payload.size()};
+  }
+
+  LocalPool pool_;
+  std::unique_ptr<internal::ClientCore> client_ = pool_.client();
+  WorkerSeat seat_ = pool_.worker();
+};
+
+TEST_F(WorkerSeatTest, FindsNothingWhenNothingIsRequested) {
+  EXPECT_FALSE(seat_.try_next().has_value());
+  EXPECT_FALSE(seat_.pending());
+  EXPECT_EQ(seat_.busy_slots(), 0u);
+}
+
+TEST_F(WorkerSeatTest, RunsARequestAsItWasSent) {
+  const Lease lease = request("hello", soon(10'000));
+  EXPECT_TRUE(seat_.pending());
+  const RunningCall call = seat_.try_next().value();
+  EXPECT_EQ(text(call), "hello");
+  EXPECT_EQ(call.head.method, 1);
+  EXPECT_EQ(call.head.kind, wire::PayloadKind::Bytes);
+  EXPECT_GT(call.head.deadline_ns, monotonic_now());
+  EXPECT_EQ(pool_.state(call.slot), SlotState::kRunning);
+}
+
+TEST_F(WorkerSeatTest, RunsEachRequestOnce) {
+  const Lease lease = request("hello");
+  EXPECT_TRUE(seat_.try_next().has_value());
+  EXPECT_FALSE(seat_.try_next().has_value());
+}
+
+TEST_F(WorkerSeatTest, RunsSeveralRequestsAtATime) {
+  std::set<std::string> sent{"a", "b", "c", "d"}, run;
+  std::vector<Lease> leases;
+  for (const std::string& text : sent) leases.push_back(request(text));
+  while (const auto call = seat_.try_next()) run.insert(text(*call));
+  EXPECT_EQ(run, sent);
+}
+
+TEST_F(WorkerSeatTest, ReadsAMethodsNameOnlyWhenItHasNoId) {
+  const Lease known = request("x", kNever, "echo"), unknown = request("y", kNever, "classify");
+  for (int i = 0; i < 2; ++i) {
+    const RunningCall call = seat_.try_next().value();
+    EXPECT_EQ(call.method_name, call.head.method == 0 ? "classify" : "");
+  }
+}
+
+TEST_F(WorkerSeatTest, TakesItsPredecessorsRequestsThoughNobodyRingsAgain) {
+  const Lease lease = request("hello");
+  EXPECT_EQ(pool_.segment().seat(0).bell.exchange(0), 1u) << "taken by the one that died";
+  WorkerSeat successor = pool_.worker();
+  EXPECT_EQ(text(successor.try_next().value()), "hello");
+}
+
+TEST_F(WorkerSeatTest, AnswersALateRequestItselfSoThatNoHandlerSeesIt) {
+  const MonotonicNs deadline = soon(1);
+  Lease lease = request("hello", deadline);
+  EXPECT_TRUE(eventually([&] { return coarse_now() > deadline; }));
+  EXPECT_FALSE(seat_.try_next().has_value());
+  EXPECT_EQ(pool_.state(0), SlotState::kReplied);
+  EXPECT_EQ(lease.wait().error().code, ErrorCode::kDeadlineExceeded);
+}
+
+TEST_F(WorkerSeatTest, AnswersABadRequestItselfSoThatNoHandlerSeesIt) {
+  Lease lease = request("hello");
+  std::memset(pool_.requests().area(0), 0xFF, layout::kPayloadOffset);
+  EXPECT_FALSE(seat_.try_next().has_value());
+  const Error error = lease.wait().error();
+  EXPECT_EQ(error.code, ErrorCode::kBadFrame);
+  EXPECT_EQ(error.message, "the frame's payload lies outside the slot's area");
+  EXPECT_EQ(seat_.segment().seat(0).errors.load(), 1u);
+}
+
+TEST_F(WorkerSeatTest, AnswersARequestOfAnOldGenerationAsBad) {
+  Lease lease = request("hello");
+  FrameWriter(pool_.requests(), 0).commit({.generation = 99}, 0).value();
+  EXPECT_FALSE(seat_.try_next().has_value());
+  EXPECT_EQ(lease.wait().error().code, ErrorCode::kBadFrame);
+}
+
+TEST_F(WorkerSeatTest, GoesOnAfterABadRequest) {
+  const Lease bad = request("bad"), good = request("good");
+  std::memset(pool_.requests().area(0), 0xFF, layout::kPayloadOffset);
+  EXPECT_EQ(text(seat_.try_next().value()), "good");
+}
+
+TEST_F(WorkerSeatTest, GivesSpaceForTheLargestReplyAndNoMore) {
+  const Lease lease = request("hello");
+  const RunningCall call = seat_.try_next().value();
+  EXPECT_EQ(seat_.reply_space(call, seat_.max_reply_bytes()).value().size(),
+            seat_.max_reply_bytes());
+  EXPECT_EQ(seat_.reply_space(call, seat_.max_reply_bytes() + 1).error().code,
+            ErrorCode::kPayloadTooLarge);
+}
+
+TEST_F(WorkerSeatTest, SaysWhetherItsCallerHasGone) {
+  Lease lease = request("hello");
+  const RunningCall call = seat_.try_next().value();
+  EXPECT_FALSE(seat_.cancelled(call));
+  lease.release();
+  EXPECT_TRUE(seat_.cancelled(call));
+}
+
+TEST_F(WorkerSeatTest, FreesASlotThatItsCallerAbandonedOnce) {
+  Lease lease = request("hello");
+  const RunningCall call = seat_.try_next().value();
+  lease.release();
+  EXPECT_TRUE(seat_.reply(call, wire::PayloadKind::Empty, 0).ok());
+  const SlotWord freed = pool_.word(call.slot);
+  EXPECT_EQ(freed.state, SlotState::kFree);
+  EXPECT_EQ(freed.generation, call.word.generation + 1);
+  EXPECT_TRUE(seat_.reply(call, wire::PayloadKind::Empty, 0).ok());
+  EXPECT_EQ(pool_.word(call.slot), freed) << "a second reply reaches nobody";
+}
+
+TEST_F(WorkerSeatTest, CountsItsCallsAndItsErrors) {
+  std::vector<Lease> leases;
+  for (int i = 0; i < 3; ++i) leases.push_back(request("hello"));
+  EchoWorker::echo(seat_, seat_.try_next().value());
+  EchoWorker::echo(seat_, seat_.try_next().value());
+  seat_.fail(seat_.try_next().value(), Error{ErrorCode::kHandlerRaised, "no"});
+  EXPECT_EQ(seat_.segment().seat(0).calls.load(), 3u);
+  EXPECT_EQ(seat_.segment().seat(0).errors.load(), 1u);
+}
+
+TEST_F(WorkerSeatTest, GivesARequestAreaAwayAndReadsLaterRequestsInAnother) {
+  Lease first = request("first");
+  const RunningCall call = seat_.try_next().value();
+  Mapping kept = seat_.give_request_area(call).value();
+  EXPECT_TRUE(kept.make_private(1000, Mapping::Contents::kSame).ok());
+  EXPECT_TRUE(seat_.reply(call, wire::PayloadKind::Empty, 0).ok());
+  first.release();
+  const Lease second = request("other");
+  EXPECT_EQ(text(seat_.try_next().value()), "other");
+  EXPECT_EQ(text(call), "first") << "whoever still looks at it sees what it saw";
+}
+
+TEST_F(WorkerSeatTest, GivesAwayNoAreaOfAnotherSlot) {
+  const Lease lease = request("hello");
+  const RunningCall call = seat_.try_next().value();
+  const Mapping kept = seat_.give_request_area(call).value();
+  EXPECT_LE(kept.data(), call.payload.data());
+  EXPECT_GT(kept.data() + kept.size(), call.payload.data());
+}
+
+// Waiting.
+
+TEST_F(WorkerSeatTest, WaitsUntilItsDeadline) {
+  (void)seat_.try_next();
+  const MonotonicNs deadline = soon(5);
+  seat_.wait(deadline);
+  EXPECT_GE(monotonic_now(), deadline);
+}
+
+TEST_F(WorkerSeatTest, DoesNotWaitWhileSomethingIsPending) {
+  const Lease lease = request("hello");
+  seat_.wait(kNever);
+  EXPECT_TRUE(seat_.try_next().has_value());
+}
+
+TEST_F(WorkerSeatTest, IsWokenByARequest) {
+  (void)seat_.try_next();
+  std::thread worker([&] {
+    seat_.wait(kNever);
+    EXPECT_EQ(text(seat_.try_next().value()), "hello");
+  });
+  EXPECT_TRUE(eventually([&] { return pool_.segment().seat(0).bell.load() != 0; })) << "asleep";
+  const Lease lease = request("hello");
+  worker.join();
+}
+
+TEST_F(WorkerSeatTest, IsWokenByAnInterrupt) {
+  (void)seat_.try_next();
+  std::thread worker([&] { seat_.wait(kNever); });
+  seat_.interrupt();
+  worker.join();
+}
+
+TEST_F(WorkerSeatTest, EndsItsNextWaitByAnInterruptThatCameBefore) {
+  (void)seat_.try_next();
+  seat_.interrupt();
+  seat_.wait(kNever);
+}
+
+TEST_F(WorkerSeatTest, EndsItsNextWaitThoughTheInterruptCameWithARequest) {
+  const Lease lease = request("hello");
+  seat_.interrupt();
+  EXPECT_TRUE(seat_.try_next().has_value());
+  EXPECT_FALSE(seat_.try_next().has_value());
+  seat_.wait(kNever);
+}
+
+TEST_F(WorkerSeatTest, WaitsAgainAfterAnInterrupt) {
+  seat_.interrupt();
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_FALSE(seat_.try_next().has_value());
+    seat_.wait(soon(1));
+  }
+  const MonotonicNs deadline = soon(5);
+  seat_.wait(deadline);
+  EXPECT_GE(monotonic_now(), deadline) << "an interrupt is no busy loop";
+}
+
+// More slots than the bell has bits.
+
+class WideSeat : public WorkerSeatTest {
+ protected:
+  WideSeat() : WorkerSeatTest(layout::kMaxSlotsPerWorker) {}
+};
+
+TEST_F(WideSeat, RunsEveryRequestThoughSlotsShareBits) {
+  std::vector<Lease> leases;
+  for (std::uint32_t i = 0; i < layout::kMaxSlotsPerWorker; ++i) leases.push_back(request("x"));
+  std::set<SlotIndex> run;
+  while (const auto call = seat_.try_next()) EXPECT_TRUE(run.insert(call->slot).second);
+  EXPECT_EQ(run.size(), layout::kMaxSlotsPerWorker);
+}
+
+TEST_F(WideSeat, StarvesNoSlotWhileOthersAreAlwaysRequested) {
+  const Lease patient = request("patient");
+  std::vector<Lease> busy;
+  for (int i = 0; i < 20; ++i) busy.push_back(request("busy"));
+  bool served = false;
+  for (std::uint32_t i = 0; i < 2 * layout::kMaxSlotsPerWorker && !served; ++i) {
+    const RunningCall call = seat_.try_next().value();
+    served = text(call) == "patient";
+    EchoWorker::echo(seat_, call);
+    busy.push_back(request("busy"));
+  }
+  EXPECT_TRUE(served);
+}
+
+}  // namespace
+}  // namespace slotring::shm

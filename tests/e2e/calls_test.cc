@@ -19,12 +19,6 @@ using std::chrono::milliseconds;
 using ::testing::HasSubstr;
 
 constexpr std::string_view kModule = R"(
-import slotring
-
-@slotring.handler
-def echo(request):
-    return request
-
 @slotring.handler
 def kind_of(request):
     return type(request).__name__
@@ -35,19 +29,12 @@ def divide(request):
     return request["a"] / request["b"]
 
 @slotring.handler
-def block(request):
-    (folder / "blocking").touch()
-    wait_for("go")
-    return b"late"
-
-@slotring.handler
 def unsendable(request):
     return object()
 
 @slotring.handler
 def noisy(request):
     print("to stdout")
-    import os, sys
     os.write(1, b"raw bytes\n")
     print("to stderr", file=sys.stderr)
     return b"quiet"
@@ -151,19 +138,19 @@ TEST(Calls, ADeadlineEndsTheCallWhileTheHandlerRunsAndNobodyGetsItsReply) {
   // The slot stays with the worker: the next caller waits for it and gets its own reply.
   const Error waiting = client.call("echo", "early", {.timeout = milliseconds(20)}).error();
   EXPECT_EQ(waiting.code, ErrorCode::kDeadlineExceeded);
-  write_file(pool.path("go"), "");
+  pool.unblock();
   EXPECT_EQ(client.call("echo", "mine").value().text(), "mine");
 }
 
 TEST(Calls, ARequestThatNoWorkerStartedIsTakenBackAtItsDeadline) {
   SupervisedPool pool(kModule, "slots_per_worker = 2\n");
   Client client = pool.attach();
-  std::thread blocked([&] { EXPECT_EQ(client.call("block", "").value().text(), "late"); });
-  ASSERT_TRUE(eventually([&] { return ::access(pool.path("blocking").c_str(), F_OK) == 0; }));
+  std::thread blocked([&] { EXPECT_EQ(client.call("block", "").value().text(), "done"); });
+  ASSERT_TRUE(eventually([&] { return pool.is_blocking(); }));
   const Error error = client.call("echo", "x", {.timeout = milliseconds(30)}).error();
   EXPECT_EQ(error.code, ErrorCode::kDeadlineExceeded);
   EXPECT_TRUE(error.retryable);
-  write_file(pool.path("go"), "");
+  pool.unblock();
   blocked.join();
 }
 
@@ -171,7 +158,7 @@ TEST(Calls, WhoFindsTheWaitingLineFullIsToldAtOnce) {
   SupervisedPool pool(kModule, "slots_per_worker = 1\nmax_waiting = 1\n");
   Client client = pool.attach();
   std::thread running([&] { EXPECT_TRUE(client.call("block", "").ok()); });
-  ASSERT_TRUE(eventually([&] { return ::access(pool.path("blocking").c_str(), F_OK) == 0; }));
+  ASSERT_TRUE(eventually([&] { return pool.is_blocking(); }));
   // Two more contend for the one place in the line: one waits, the other is refused.
   std::atomic<int> saturated{0};
   std::atomic<int> answered{0};
@@ -186,7 +173,7 @@ TEST(Calls, WhoFindsTheWaitingLineFullIsToldAtOnce) {
   std::thread first(contend);
   std::thread second(contend);
   EXPECT_TRUE(eventually([&] { return saturated.load() == 1; }));
-  write_file(pool.path("go"), "");
+  pool.unblock();
   for (std::thread* thread : {&running, &first, &second}) thread->join();
   EXPECT_EQ(saturated.load(), 1);
   EXPECT_EQ(answered.load(), 1);

@@ -12,8 +12,6 @@ namespace {
 using ::testing::HasSubstr;
 
 constexpr std::string_view kModule = R"(
-import slotring
-
 @slotring.handler
 def add(request):
     return {"sum": request["a"] + request["b"], "of": [request["a"], request["b"]]}

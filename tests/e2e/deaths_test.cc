@@ -18,26 +18,11 @@ using std::chrono::milliseconds;
 using ::testing::HasSubstr;
 
 constexpr std::string_view kModule = R"(
-import os, sys
-import slotring
-
-@slotring.handler
-def echo(request):
-    return request
-
-@slotring.handler
-def block(request):
-    (folder / "blocking").touch()
-    wait_for("go")
-    return b"done"
-
 @slotring.handler
 def leave(request):
     print("last words", file=sys.stderr, flush=True)
     os._exit(7)
 )";
-
-bool exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
 
 TEST(Deaths, AKilledWorkerLosesItsRunningCallAndNoQueuedOne) {
   SupervisedPool pool(kModule);
@@ -45,7 +30,7 @@ TEST(Deaths, AKilledWorkerLosesItsRunningCallAndNoQueuedOne) {
   const pid_t worker = SupervisedPool::worker_of(client);
   std::optional<Error> lost;
   std::thread running([&] { lost = client.call("block", "").error(); });
-  ASSERT_TRUE(eventually([&] { return exists(pool.path("blocking")); }));
+  ASSERT_TRUE(eventually([&] { return pool.is_blocking(); }));
   // Sent, not waited for: they are queued behind the running call when the worker dies.
   std::vector<Lease> queued;
   for (int i = 0; i < 3; ++i) {
@@ -93,7 +78,7 @@ TEST(Deaths, ADeadClientsSlotsComeBack) {
     write_file(pool.path("claimed"), "");
     ::pause();
   }
-  ASSERT_TRUE(eventually([&] { return exists(pool.path("claimed")); }));
+  ASSERT_TRUE(eventually([&] { return pool.has("claimed"); }));
   EXPECT_EQ(client.call("echo", "x", {.timeout = milliseconds(20)}).error().code,
             ErrorCode::kDeadlineExceeded);
   ::kill(child, SIGKILL);

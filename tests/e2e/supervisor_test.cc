@@ -19,40 +19,26 @@ namespace {
 using ::testing::HasSubstr;
 
 constexpr std::string_view kModule = R"(
-import slotring
-
-@slotring.handler
-def echo(request):
-    return request
-
-@slotring.handler
-def block(request):
-    (folder / "blocking").touch()
-    wait_for("go")
-    return b"done"
-
 @slotring.teardown
 def down():
     (folder / "torn_down").touch()
 )";
 
-bool exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
-
 TEST(Supervisor, SigtermLetsRunningCallsEndTearsDownAndLeavesNothing) {
   SupervisedPool pool(kModule);
   Client client = pool.attach();
   std::thread running([&] { EXPECT_EQ(client.call("block", "").value().text(), "done"); });
-  ASSERT_TRUE(eventually([&] { return exists(pool.path("blocking")); }));
+  ASSERT_TRUE(eventually([&] { return pool.is_blocking(); }));
   ::kill(pool.supervisor(), SIGTERM);
   EXPECT_TRUE(eventually([&] {
     const Result<Reply> refused = client.call("echo", "x", {.timeout = std::chrono::seconds(1)});
     return !refused.ok() && refused.error().code == ErrorCode::kPoolDraining;
   }));
-  write_file(pool.path("go"), "");
+  pool.unblock();
   running.join();
   EXPECT_EQ(pool.stop_supervisor(SIGTERM), 0);
-  EXPECT_TRUE(exists(pool.path("torn_down")));
-  EXPECT_FALSE(exists(pool.socket()));
+  EXPECT_TRUE(pool.has("torn_down"));
+  EXPECT_FALSE(pool.has("pool.sock"));
   EXPECT_EQ(client.call("echo", "x").error().category(), ErrorCategory::kWorker);
   EXPECT_EQ(Client::attach(pool.socket()).error().code, ErrorCode::kPoolNotFound);
 }
@@ -62,7 +48,7 @@ TEST(Supervisor, AHandlerThatNeverEndsIsKilledWithinTheBound) {
   Client client = pool.attach();
   std::thread running(
       [&] { EXPECT_EQ(client.call("block", "").error().code, ErrorCode::kWorkerLost); });
-  ASSERT_TRUE(eventually([&] { return exists(pool.path("blocking")); }));
+  ASSERT_TRUE(eventually([&] { return pool.is_blocking(); }));
   EXPECT_EQ(pool.stop_supervisor(SIGTERM), 0);
   running.join();
 }

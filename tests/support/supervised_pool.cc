@@ -56,6 +56,28 @@ std::string sanitizer_environment() {
   return table;
 }
 
+constexpr std::string_view kModule = R"(
+import os, pathlib, sys, time
+import slotring
+
+folder = pathlib.Path(__file__).parent
+
+def wait_for(name):
+    while not (folder / name).exists():
+        time.sleep(0.002)
+
+@slotring.handler
+def echo(request):
+    return request
+
+@slotring.handler
+def block(request):
+    (folder / "blocking").touch()
+    wait_for("go")
+    return b"done"
+
+)";
+
 }  // namespace
 
 bool eventually(const std::function<bool()>& happened) {
@@ -99,11 +121,7 @@ SupervisedPool::SupervisedPool(std::string_view module, std::string_view keys) {
   folder_ = (std::filesystem::temp_directory_path() / "slotring-e2e.XXXXXX").string();
   if (::mkdtemp(folder_.data()) == nullptr) throw std::runtime_error("no folder for the test");
   std::filesystem::permissions(folder_, std::filesystem::perms(0755));
-  write_file(path("served.py"),
-             "import pathlib, time\nfolder = pathlib.Path(__file__).parent\n"
-             "def wait_for(name):\n"
-             "    while not (folder / name).exists():\n        time.sleep(0.002)\n" +
-                 std::string(module));
+  write_file(path("served.py"), std::string(kModule) + std::string(module));
   write_file(path("config.toml"),
              "[pool.tested]\nmodule = \"served\"\nsocket = \"pool.sock\"\n"
              "env = { " +
@@ -121,6 +139,12 @@ SupervisedPool::~SupervisedPool() {
   if (::testing::Test::HasFailure()) std::fputs(log().c_str(), stderr);
   std::filesystem::remove_all(folder_);
 }
+
+bool SupervisedPool::has(std::string_view name) const {
+  return std::filesystem::exists(path(name));
+}
+
+void SupervisedPool::unblock() const { write_file(path("go"), ""); }
 
 void SupervisedPool::start_supervisor() {
   supervisor_ = start({supervisor_program(), "--config", path("config.toml")}, path("log"));

@@ -1,11 +1,13 @@
 // A real pool for end-to-end tests: slotring-supervisor with Python workers, in its own folder.
 //
-//     SupervisedPool pool("import slotring\n"
-//                         "@slotring.handler\ndef echo(request): return request\n");
+//     SupervisedPool pool;
 //     Client client = pool.attach();
+//     client.call("echo", "hello");
 //
-// The module can wait for the test and tell it things through files: pool.path("go"), in Python
-// `folder / "go"`. At its end the pool is stopped, and the test fails when a process of it is left.
+// Its workers serve `echo` and `block`, which tells pool.is_blocking() and returns b"done" after
+// pool.unblock(), and what the test's own module text adds. That can wait for the test and tell it
+// things through files: pool.path("name"), in Python `folder / "name"`. At its end the pool is
+// stopped, and the test fails when a process of it is left.
 
 #ifndef SLOTRING_TESTS_SUPPORT_SUPERVISED_POOL_H_
 #define SLOTRING_TESTS_SUPPORT_SUPERVISED_POOL_H_
@@ -44,14 +46,17 @@ pid_t start(const std::vector<std::string>& command, const std::string& output_f
 
 class SupervisedPool {
  public:
-  // `module` is the source of the worker's module; it finds the test's folder as `folder`. `keys`
-  // are lines of the pool's table beyond module, socket and the defaults here (1 worker).
-  explicit SupervisedPool(std::string_view module, std::string_view keys = "");
+  // `module` is Python that the worker's module holds besides. `keys` are lines of the pool's table
+  // beyond module and socket.
+  explicit SupervisedPool(std::string_view module = "", std::string_view keys = "");
   ~SupervisedPool();
 
   Client attach() const;
   std::string socket() const { return path("pool.sock"); }
   std::string path(std::string_view name) const { return folder_ + "/" + std::string(name); }
+  bool has(std::string_view name) const;
+  bool is_blocking() const { return has("blocking"); }
+  void unblock() const;
   std::string log() const { return read_file(path("log")); }
   pid_t supervisor() const { return supervisor_; }
 

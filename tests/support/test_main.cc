@@ -1,10 +1,14 @@
 // The main() of every test program: a watchdog around each test, and a look at what it left over.
 
-#include <dirent.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <filesystem>
+#include <string>
+#include <system_error>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -14,13 +18,18 @@
 namespace slotring::testing {
 namespace {
 
-int open_descriptors() {
-  DIR* folder = ::opendir("/proc/self/fd");
-  if (folder == nullptr) return -1;
-  int count = 0;
-  while (::readdir(folder) != nullptr) ++count;
-  ::closedir(folder);
-  return count;
+// But for those of /dev/null, where the logs of a whole program go.
+std::vector<std::string> open_descriptors() {
+  std::vector<std::string> open;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd", ignored)) {
+    const std::string target = std::filesystem::read_symlink(entry, ignored).string();
+    if (target != "/dev/null" && !target.ends_with("/fd")) {
+      open.push_back(entry.path().filename().string() + " -> " + target);
+    }
+  }
+  std::sort(open.begin(), open.end());
+  return open;
 }
 
 // A test that hangs dies of SIGALRM; one that leaves a child or a descriptor fails.
@@ -31,12 +40,12 @@ class Caretaker : public ::testing::EmptyTestEventListener {
   }
   void OnTestEnd(const ::testing::TestInfo&) override {
     ::alarm(0);
-    EXPECT_EQ(open_descriptors(), descriptors_) << "the test left descriptors open, or closed some";
+    EXPECT_EQ(open_descriptors(), descriptors_) << "descriptors were left open, or closed";
     EXPECT_TRUE(::waitpid(-1, nullptr, WNOHANG) < 0 && errno == ECHILD)
         << "the test left a child process";
   }
 
-  int descriptors_ = 0;
+  std::vector<std::string> descriptors_;
 };
 
 }  // namespace

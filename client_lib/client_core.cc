@@ -38,6 +38,9 @@ Error misuse(const char* what) { return Error{ErrorCode::kInvalidArgument, what}
 shm::MonotonicNs deadline_after(std::chrono::nanoseconds timeout) {
   if (timeout == kNoTimeout) return shm::kNever;
   const auto wait_ns = static_cast<std::uint64_t>(std::max<std::int64_t>(timeout.count(), 0));
+  // Long ones need no better clock than the cheap one, which lags by less than a tick.
+  if (timeout >= std::chrono::seconds(1))
+    return shm::coarse_now() + shm::coarse_tick_ns() + wait_ns;
   return shm::monotonic_now() + wait_ns;
 }
 
@@ -46,9 +49,6 @@ ClientCore::ClientCore(shm::UniqueFd socket, shm::Attachment joined)
       joined_(std::move(joined)),
       pool_(*joined_.segment),
       owner_(static_cast<std::uint16_t>(joined_.index)),
-      // Unique among this pool's calls: which client, its how manieth attachment, its how manieth
-      // call.
-      next_call_(std::uint64_t{owner_} << 48 | std::uint64_t{joined_.generation & 0xFFFF} << 32),
       instance_(next_instance()) {
   const std::uint32_t slots = joined_.segment->geometry().slots();
   sides_.reserve(slots);
@@ -87,7 +87,8 @@ Result<Lease> ClientCore::claim(shm::MonotonicNs deadline) {
   lease.slot_ = claim->slot;
   lease.generation_ = claim->word.generation;
   lease.flags_ = claim->word.flags;
-  lease.call_id_ = next_call_.fetch_add(1, std::memory_order_relaxed);
+  // A slot and its generation name one call of the pool.
+  lease.call_id_ = std::uint64_t{claim->slot} << 32 | claim->word.generation;
   lease.deadline_ns_ = deadline;
   return lease;
 }

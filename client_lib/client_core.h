@@ -73,7 +73,6 @@ class ClientCore {
   ForkGuard guard_;
   MethodTable methods_;
   std::vector<SlotSide> sides_;
-  std::atomic<std::uint64_t> next_call_;
   std::uint64_t instance_;  // tells this core from an earlier one at the same address
 };
 

@@ -29,7 +29,11 @@ ControlSegment::ControlSegment(UniqueFd memory, Mapping mapping, const Geometry&
       mapping_(std::move(mapping)),
       geometry_(geometry),
       offsets_(geometry),
-      words_(at<AtomicWord>(offsets_.words)) {}
+      words_(at<AtomicWord>(offsets_.words)),
+      slots_reciprocal_(((std::uint64_t{1} << 32) + geometry.slots_per_worker - 1) /
+                        geometry.slots_per_worker) {
+  static_assert(std::uint64_t{layout::kMaxSlots} * layout::kMaxSlotsPerWorker < UINT32_MAX);
+}
 
 Result<ControlSegment> ControlSegment::create(std::string_view pool, const Geometry& geometry) {
   assert(layout::is_valid(geometry));

@@ -58,7 +58,8 @@ class ControlSegment {
   }
   AtomicWord& slot_word(SlotIndex slot) const {
     assert(slot < geometry_.slots());
-    return words_[seat_of(slot) * offsets_.words_stride + slot % geometry_.slots_per_worker];
+    const SeatIndex seat = seat_of(slot);
+    return words_[seat * offsets_.words_stride + (slot - first_slot(seat))];
   }
   layout::ClientRecord& client(std::uint32_t index) const {
     assert(index < geometry_.max_clients);
@@ -80,7 +81,11 @@ class ControlSegment {
   }
   std::uint32_t free_ring_count() const { return offsets_.free_ring_count; }
 
-  SeatIndex seat_of(SlotIndex slot) const { return slot / geometry_.slots_per_worker; }
+  // slot / slots_per_worker by the divisor's reciprocal, 2^32 over it rounded up: exact while the
+  // product of both is below 2^32, and several times faster on the path of every call.
+  SeatIndex seat_of(SlotIndex slot) const {
+    return static_cast<SeatIndex>(slot * slots_reciprocal_ >> 32);
+  }
   SlotIndex first_slot(SeatIndex seat) const { return seat * geometry_.slots_per_worker; }
 
   layout::SeatWord seat_word(SeatIndex seat_index) const {
@@ -112,6 +117,7 @@ class ControlSegment {
   Geometry geometry_;
   layout::ControlOffsets offsets_;
   AtomicWord* words_;
+  std::uint64_t slots_reciprocal_;
 };
 
 }  // namespace slotring::shm

@@ -46,7 +46,7 @@ Result<UniqueFd> connect_to(const std::string& path, MonotonicNs deadline = kNev
 
 // Finishes `builder` as a packet around `message` and sends it. Never blocks for long: a peer that
 // does not read fails with SYSTEM_LIMIT. Errors: WORKER_UNAVAILABLE (the other end is gone),
-// SYSTEM_LIMIT.
+// SYSTEM_LIMIT. REQUIRES: at most kMaxDescriptors.
 Status send_packet(int socket, flatbuffers::FlatBufferBuilder& builder, wire::Message type,
                    flatbuffers::Offset<void> message, std::span<const int> descriptors = {});
 

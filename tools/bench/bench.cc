@@ -7,6 +7,7 @@
 #include <optional>
 #include <random>
 
+#include "tools/bench/bare_python_transport.h"
 #include "tools/bench/bare_transport.h"
 #include "tools/bench/child_process.h"
 #include "tools/bench/slotring_transport.h"
@@ -16,7 +17,7 @@ namespace slotring::bench {
 
 namespace {
 
-enum class Kind { kSlotring, kBare, kSocket };
+enum class Kind { kSlotring, kBare, kBarePython, kSocket };
 
 struct Variant {
   const char* name;
@@ -29,6 +30,7 @@ struct Variant {
 constexpr Variant kVariants[] = {
     {"hot", "Slotring, 1 client, 1 worker", Kind::kSlotring, 1, 1},
     {"bare", "spinning on shared memory, C++ both ends", Kind::kBare, 1, 1},
+    {"bare-python", "spinning on shared memory, a Python function serves", Kind::kBarePython, 1, 1},
     {"socket", "Unix socket, 1 client, 1 Python server", Kind::kSocket, 1, 1},
     {"hot-8x2", "Slotring, 8 clients, 2 workers", Kind::kSlotring, 8, 2},
     {"socket-8x2", "Unix socket, 8 clients, 2 Python servers", Kind::kSocket, 8, 2},
@@ -43,6 +45,7 @@ struct Ratio {
 
 constexpr Ratio kRatios[] = {
     {"p50, hot / bare", "hot", "bare", &TurnResult::p50_ns},
+    {"p50, hot / bare-python", "hot", "bare-python", &TurnResult::p50_ns},
     {"p50, socket / hot", "socket", "hot", &TurnResult::p50_ns},
     {"calls/s, hot-8x2 / socket-8x2", "hot-8x2", "socket-8x2", &TurnResult::calls_per_second},
     {"CPU a call, socket / hot", "socket", "hot", &TurnResult::cpu_us_per_call},
@@ -70,13 +73,23 @@ class ScratchFolder {
   std::string path_;
 };
 
-std::vector<Variant> chosen_variants(const BenchOptions& options) {
+// Those wanted that can run here; adds the others to `skipped`.
+std::vector<Variant> chosen_variants(const BenchOptions& options,
+                                     std::vector<SkippedVariant>& skipped) {
+  const std::string no_bare_python = why_no_bare_python();
   std::vector<Variant> chosen;
   for (const Variant& variant : kVariants) {
     const auto& only = options.only;
-    if (only.empty() || std::find(only.begin(), only.end(), variant.name) != only.end()) {
+    if (!only.empty() && std::find(only.begin(), only.end(), variant.name) == only.end()) continue;
+    if (variant.kind == Kind::kBarePython && !no_bare_python.empty()) {
+      skipped.push_back({variant.name, no_bare_python});
+    } else {
       chosen.push_back(variant);
     }
+  }
+  if (chosen.empty()) {
+    throw Exception(Error{ErrorCode::kInvalidArgument,
+                          "nothing to run: " + skipped[0].name + " " + skipped[0].reason});
   }
   return chosen;
 }
@@ -104,6 +117,9 @@ class Transports {
         return std::make_unique<SlotringTransport>(*supervisor_, variant.name);
       case Kind::kBare:
         return std::make_unique<BareTransport>(options.payload_bytes, share_a_cpu(options));
+      case Kind::kBarePython:
+        return std::make_unique<BarePythonTransport>(folder_.path(), options.payload_bytes,
+                                                     share_a_cpu(options));
       case Kind::kSocket:
         break;
     }
@@ -170,7 +186,7 @@ BenchResult run_bench(const BenchOptions& options,
   result.placement_note = placement_note(options.placement);
   if (result.options.seed == 0) result.options.seed = std::random_device{}();
   result.clock_ns = clock_cost_ns();
-  const std::vector<Variant> variants = chosen_variants(options);
+  const std::vector<Variant> variants = chosen_variants(options, result.skipped);
   for (const Variant& variant : variants) {
     result.variants.push_back({variant.name, variant.description, {}});
   }

@@ -33,6 +33,12 @@ struct VariantResult {
   std::vector<TurnResult> rounds;
 };
 
+// A variant that was wanted and cannot run here.
+struct SkippedVariant {
+  std::string name;
+  std::string reason;
+};
+
 // value = above / below, a round at a time.
 struct RatioResult {
   std::string name;
@@ -44,6 +50,7 @@ struct BenchResult {
   std::string placement_note;
   double clock_ns = 0;
   std::vector<VariantResult> variants;
+  std::vector<SkippedVariant> skipped;
   std::vector<RatioResult> ratios;
 };
 

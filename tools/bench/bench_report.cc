@@ -69,6 +69,14 @@ std::string ratio_table(const BenchResult& result) {
   return table.empty() ? "" : "\n" + table.to_string();
 }
 
+std::string skipped_lines(const BenchResult& result) {
+  std::string lines;
+  for (const SkippedVariant& variant : result.skipped) {
+    lines += "Skipped " + variant.name + ": " + variant.reason + ".\n";
+  }
+  return lines;
+}
+
 json turn_json(const TurnResult& turn) {
   return {{"p50_ns", turn.p50_ns},
           {"p90_ns", turn.p90_ns},
@@ -109,7 +117,7 @@ std::string report_text(const BenchResult& result) {
          std::to_string(options.seed) + ".\n" + "Placement " +
          std::string(to_string(options.placement)) + ", " + result.placement_note + ".\n" +
          "Every duration includes one reading of the clock, " + duration_text(result.clock_ns) +
-         ".\n";
+         ".\n" + skipped_lines(result);
 }
 
 json report_json(const BenchResult& result) {
@@ -120,6 +128,10 @@ json report_json(const BenchResult& result) {
     ratios.push_back(
         {{"name", ratio.name}, {"median", median(ratio.rounds)}, {"rounds", ratio.rounds}});
   }
+  json skipped = json::array();
+  for (const SkippedVariant& variant : result.skipped) {
+    skipped.push_back({{"name", variant.name}, {"reason", variant.reason}});
+  }
   return {{"version", version()},
           {"payload_bytes", result.options.payload_bytes},
           {"seconds_a_turn", result.options.seconds},
@@ -129,6 +141,7 @@ json report_json(const BenchResult& result) {
           {"cpus", usable_cpus().size()},
           {"clock_ns", result.clock_ns},
           {"variants", std::move(variants)},
+          {"skipped", std::move(skipped)},
           {"ratios", std::move(ratios)}};
 }
 

@@ -45,7 +45,8 @@ ChildProcess& ChildProcess::operator=(ChildProcess&& other) noexcept {
   return *this;
 }
 
-ChildProcess ChildProcess::start(const std::vector<std::string>& command, const std::string& log) {
+ChildProcess ChildProcess::start(const std::vector<std::string>& command, const std::string& log,
+                                 const shm::UniqueFd* inherited) {
   std::vector<char*> arguments;
   arguments.reserve(command.size() + 1);
   for (const std::string& argument : command) {
@@ -63,7 +64,13 @@ ChildProcess ChildProcess::start(const std::vector<std::string>& command, const 
   ::dup2(input, 0);
   ::dup2(output, 1);
   ::dup2(output, 2);
-  ::close_range(3, ~0U, 0);
+  int first_to_close = kInheritedFd;
+  if (inherited != nullptr) {
+    ::dup2(inherited->get(), kInheritedFd);
+    ::fcntl(kInheritedFd, F_SETFD, 0);  // in case it had that number already
+    ++first_to_close;
+  }
+  ::close_range(static_cast<unsigned>(first_to_close), ~0U, 0);
   ::execvp(arguments[0], arguments.data());
   std::perror(arguments[0]);
   ::_exit(127);

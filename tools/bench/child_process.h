@@ -13,7 +13,12 @@
 #include <utility>
 #include <vector>
 
+#include "client_lib/shm/unique_fd.h"
+
 namespace slotring::bench {
+
+// The number under which a program finds a descriptor that it was given.
+inline constexpr int kInheritedFd = 3;
 
 class ChildProcess {
  public:
@@ -23,8 +28,10 @@ class ChildProcess {
   ~ChildProcess() { end(); }
 
   // Runs a program in a process group of its own, its standard output and error appended to the
-  // file `log`. It gets SIGTERM when this process dies.
-  static ChildProcess start(const std::vector<std::string>& command, const std::string& log);
+  // file `log`. It gets SIGTERM when this process dies. It inherits no descriptor but `inherited`,
+  // if there is one, as kInheritedFd.
+  static ChildProcess start(const std::vector<std::string>& command, const std::string& log,
+                            const shm::UniqueFd* inherited = nullptr);
 
   // Runs `body` in a forked child and ends that with its result. It gets SIGKILL when this process
   // dies, and SIGINT and SIGTERM end it.

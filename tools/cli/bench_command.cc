@@ -30,9 +30,14 @@ const std::map<std::string, Placement> kPlacements = {
 
 constexpr char kFooter[] =
     "Starts what it measures itself, and ends it: a supervisor with its own sockets, and Python\n"
-    "socket servers. Each variant echoes the same payload, both ends awake:\n"
+    "servers. Each variant echoes the same payload, both ends awake:\n"
     "  hot         Slotring: 1 client, 1 Python worker whose handler returns its request\n"
     "  bare        two C++ processes that spin on shared memory: the least that is possible\n"
+    "  bare-python the same, but a Python function serves: it gets a view of the request, and "
+    "what\n"
+    "              it returns is copied into the reply: the least for a Python handler. In a "
+    "build\n"
+    "              tree only: its extension is not installed; skipped where that is absent\n"
     "  socket      Unix stream socket to a plain Python server\n"
     "  hot-8x2     Slotring: 8 client processes, 2 workers\n"
     "  socket-8x2  Unix stream sockets: 8 client processes, 2 Python servers\n"

@@ -1,0 +1,93 @@
+// _bare_exchange: the serving end of a bare exchange, whose handler is a Python function. The least
+// that an extension can do for one message: spin, wrap the payload in a memoryview, call, copy what
+// came back. The GIL is never released, and no signal handler of Python's runs: a signal whose
+// action is the default one ends the process.
+
+#include <Python.h>
+
+#include <cstdint>
+#include <cstring>
+
+#include "client_lib/shm/memory.h"
+#include "tools/bench/bare_channel.h"
+
+namespace slotring::bench {
+
+namespace {
+
+// Copies what `handler` returns for the request into the reply. All references are gone when this
+// returns: the client may overwrite its request once it has the reply. False with an exception set.
+bool answer(PyObject* handler, const Channels& channels, Py_ssize_t payload_bytes) {
+  PyObject* request = PyMemoryView_FromMemory(reinterpret_cast<char*>(channels.requests.payload),
+                                              payload_bytes, PyBUF_READ);
+  if (request == nullptr) return false;
+  PyObject* result = PyObject_CallFunctionObjArgs(handler, request, nullptr);
+  Py_DECREF(request);
+  if (result == nullptr) return false;
+  Py_buffer reply;
+  bool answered = false;
+  if (PyObject_GetBuffer(result, &reply, PyBUF_SIMPLE) == 0) {
+    answered = reply.len == payload_bytes;
+    if (answered) {
+      std::memcpy(channels.replies.payload, reply.buf, static_cast<std::size_t>(reply.len));
+    } else {
+      PyErr_SetString(PyExc_ValueError, "the reply is not as long as the request");
+    }
+    PyBuffer_Release(&reply);
+  }
+  Py_DECREF(result);
+  return answered;
+}
+
+PyObject* serve(PyObject* /*module*/, PyObject* arguments) {
+  int descriptor = -1;
+  Py_ssize_t payload_bytes = 0;
+  int yields = 0;
+  PyObject* handler = nullptr;
+  if (PyArg_ParseTuple(arguments, "inpO:serve", &descriptor, &payload_bytes, &yields, &handler) ==
+      0) {
+    return nullptr;
+  }
+  const auto bytes = static_cast<std::size_t>(payload_bytes);
+  const shm::UniqueFd memory(descriptor);
+  const Result<shm::Mapping> block =
+      shm::Mapping::map(memory, shm::Access::kReadWrite, 0, block_bytes(bytes));
+  if (!block) {
+    PyErr_SetString(PyExc_OSError, block.error().message.c_str());
+    return nullptr;
+  }
+  const Channels channels = channels_in(block->data(), bytes);
+  // Release: partner of the acquire in BarePythonTransport::begin_turn().
+  channels.replies.flag->sequence.store(0, std::memory_order_release);
+  for (std::uint64_t sequence = 1;; ++sequence) {
+    await(*channels.requests.flag, sequence, yields != 0);
+    if (!answer(handler, channels, payload_bytes)) return nullptr;
+    // Release: partner of the acquire in await().
+    channels.replies.flag->sequence.store(sequence, std::memory_order_release);
+  }
+}
+
+PyMethodDef methods[] = {
+    {"serve", serve, METH_VARARGS,
+     "serve(descriptor, payload_bytes, yields, handler)\n\n"
+     "Takes over the descriptor of the shared memory and answers until an exception."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyModuleDef definition = {
+    .m_base = PyModuleDef_HEAD_INIT,
+    .m_name = "_bare_exchange",
+    .m_doc = "The serving end of the bare-python variant of `slotring bench`.",
+    .m_size = 0,
+    .m_methods = methods,
+    .m_slots = nullptr,
+    .m_traverse = nullptr,
+    .m_clear = nullptr,
+    .m_free = nullptr,
+};
+
+}  // namespace
+
+}  // namespace slotring::bench
+
+PyMODINIT_FUNC PyInit__bare_exchange() { return PyModule_Create(&slotring::bench::definition); }

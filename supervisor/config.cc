@@ -69,7 +69,7 @@ bool is_pool_name(std::string_view name) {
 
 class ConfigParser {
  public:
-  ConfigParser(std::string file, ConfigReading& reading)
+  ConfigParser(const std::string& file, ConfigReading& reading)
       : folder_(std::filesystem::absolute(file).parent_path().lexically_normal()),
         reading_(reading) {}
 

@@ -185,6 +185,7 @@ Result<LaunchedProcess> launch(const LaunchOrder& order) {
   setup.directory = order.directory.c_str();
   std::vector<std::string> entries = environment_of(order);
   std::vector<char*> environment;
+  environment.reserve(entries.size() + 1);
   for (std::string& entry : entries) environment.push_back(entry.data());
   environment.push_back(nullptr);
   setup.environment = environment.data();

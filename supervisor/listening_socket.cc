@@ -87,7 +87,10 @@ Status remove_stale_socket(const std::string& path) {
   struct stat info;
   if (::lstat(path.c_str(), &info) != 0) return Done{};
   if (!S_ISSOCK(info.st_mode)) return refused(path + " exists and is not a socket");
-  if (shm::connect_to(path).ok()) {
+  // Whoever answers, or hangs with a full queue, is somebody.
+  constexpr shm::MonotonicNs kPatience = 1'000'000'000;
+  const Result<shm::UniqueFd> connected = shm::connect_to(path, shm::monotonic_now() + kPatience);
+  if (connected || connected.error().code == ErrorCode::kDeadlineExceeded) {
     return refused("some program that is no supervisor listens at " + path + " already");
   }
   if (::unlink(path.c_str()) != 0) return shm::system_error(("removing " + path).c_str(), errno);

@@ -82,11 +82,13 @@ Result<std::unique_ptr<LogOutput>> LogOutput::open(const LogConfig& config) {
   return output;
 }
 
-Log LogOutput::make_log(const std::string& source) const {
+Log LogOutput::make_log(const std::string& source) {
+  std::erase_if(logs_, [](const Log& log) { return log.use_count() == 1; });
   auto log = std::make_shared<spdlog::async_logger>(source, sink_, writer_,
                                                     spdlog::async_overflow_policy::overrun_oldest);
   log->set_level(spdlog::level::from_str(config_.level));
   log->flush_on(spdlog::level::info);
+  logs_.push_back(log);
   return log;
 }
 

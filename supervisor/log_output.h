@@ -10,6 +10,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <spdlog/logger.h>
 #include <spdlog/sinks/dist_sink.h>
@@ -34,7 +35,7 @@ class LogOutput {
   LogOutput& operator=(const LogOutput&) = delete;
 
   // A logger whose lines carry `source`, e.g. "supervisor" or "digits/0[4711]". This outlives it.
-  Log make_log(const std::string& source) const;
+  Log make_log(const std::string& source);
 
   // Opens the log file again, after it was renamed. The old one stays when that fails.
   Status reopen();
@@ -45,6 +46,9 @@ class LogOutput {
   LogConfig config_;
   std::shared_ptr<spdlog::sinks::dist_sink_mt> sink_;  // holds one, which reopen() replaces
   std::shared_ptr<spdlog::details::thread_pool> writer_;
+  // Every logger that may still have lines in the queue, so that it ends here and not on the
+  // writer's thread.
+  std::vector<Log> logs_;
 };
 
 }  // namespace slotring::supervisor

@@ -8,7 +8,7 @@
 
 namespace slotring::supervisor {
 
-Result<std::unique_ptr<Pool>> Pool::create(boost::asio::io_context& io, const LogOutput& log_output,
+Result<std::unique_ptr<Pool>> Pool::create(boost::asio::io_context& io, LogOutput& log_output,
                                            PoolConfig config, std::function<void()> on_change) {
   Result<std::string> package_path = find_package_path(config.package_path);
   if (!package_path) return std::move(package_path).error();
@@ -22,7 +22,7 @@ Result<std::unique_ptr<Pool>> Pool::create(boost::asio::io_context& io, const Lo
                                         std::move(on_change)));
 }
 
-Pool::Pool(boost::asio::io_context& io, const LogOutput& log_output, PoolConfig config,
+Pool::Pool(boost::asio::io_context& io, LogOutput& log_output, PoolConfig config,
            std::string package_path, ListeningSocket socket, std::unique_ptr<PoolMemory> memory,
            std::function<void()> on_change)
     : config_(std::move(config)),

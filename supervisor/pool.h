@@ -34,9 +34,8 @@ class Pool {
   // Takes the pool's socket and makes its memory; nobody is let in yet. `on_change` is called when
   // ready() or stopped() may have become true. `io` and `log_output` outlive this. Errors: REFUSED
   // (another supervisor serves it), OUT_OF_MEMORY, SYSTEM_LIMIT, INVALID_ARGUMENT.
-  static Result<std::unique_ptr<Pool>> create(boost::asio::io_context& io,
-                                              const LogOutput& log_output, PoolConfig config,
-                                              std::function<void()> on_change);
+  static Result<std::unique_ptr<Pool>> create(boost::asio::io_context& io, LogOutput& log_output,
+                                              PoolConfig config, std::function<void()> on_change);
   ~Pool();
 
   // Lets clients in and launches all workers.
@@ -53,7 +52,7 @@ class Pool {
   const std::string& name() const { return config_.name; }
 
  private:
-  Pool(boost::asio::io_context& io, const LogOutput& log_output, PoolConfig config,
+  Pool(boost::asio::io_context& io, LogOutput& log_output, PoolConfig config,
        std::string package_path, ListeningSocket socket, std::unique_ptr<PoolMemory> memory,
        std::function<void()> on_change);
 

@@ -80,13 +80,6 @@ Status Reception::greet(shm::UniqueFd socket) {
     if (identity.error().code == ErrorCode::kWorkerUnavailable) return Done{};
     return std::move(identity).error();
   }
-  if (!access_.admits(*identity)) {
-    log_->warn("refused a peer that is not on the allow list: {}", identity->to_string());
-    (void)send_refused(socket.get(),
-                       {ErrorCode::kRefused,
-                        "the pool " + pool_name_ + " does not let in " + identity->to_string()});
-    return Done{};
-  }
   make_room_for_stranger();
   const PeerId id = next_id_++;
   auto peer = std::make_unique<Peer>(io_);
@@ -142,6 +135,13 @@ void Reception::on_readable(PeerId id) {
 }
 
 void Reception::on_hello(PeerId id, Peer& peer, const wire::Hello& hello) {
+  // Not before: a peer that is answered and cut off before it has spoken sees a broken socket
+  // instead.
+  if (!access_.admits(peer.identity)) {
+    return refuse(id, peer,
+                  {ErrorCode::kRefused,
+                   "the pool " + pool_name_ + " does not let in " + peer.identity.to_string()});
+  }
   peer.name = peer_name(hello);
   if (std::optional<Error> mismatch = check_versions(hello)) return refuse(id, peer, *mismatch);
   switch (hello.role()) {

@@ -39,7 +39,7 @@ class Seat {
   // What all seats of a pool share; outlives them.
   struct PoolSide {
     boost::asio::io_context& io;
-    const LogOutput& log_output;
+    LogOutput& log_output;
     const PoolConfig& config;
     const std::string& package_path;
     const PoolMemory& memory;

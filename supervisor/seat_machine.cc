@@ -38,28 +38,36 @@ constexpr Row kRows[] = {
     // It ends by itself, with an exit status that tells more than SIGTERM.
     {Phase::kStarting, Event::kSetupFailed, Phase::kEvicting, {Action::kArmStopTimer}},
     {Phase::kStarting, Event::kConnectionLost, Phase::kEvicting, {Action::kArmStopTimer}},
-    {Phase::kStarting, Event::kTimeout, Phase::kEvicting, {Action::kTerminate, Action::kArmStopTimer}},
+    {Phase::kStarting, Event::kTimeout, Phase::kEvicting,
+     {Action::kTerminate, Action::kArmStopTimer}},
     {Phase::kStarting, Event::kDied, Phase::kBackoff, {Action::kBury, Action::kPlanSuccessor}},
-    {Phase::kStarting, Event::kDrain, Phase::kStopping, {Action::kMarkDraining, Action::kTerminate, Action::kArmStopTimer}},
+    {Phase::kStarting, Event::kDrain, Phase::kStopping,
+     {Action::kMarkDraining, Action::kTerminate, Action::kArmStopTimer}},
 
-    // A dying process closes its socket before its pidfd tells. One that lives on without it cannot be
-    // asked for anything, and has to go.
+    // A dying process closes its socket before its pidfd tells. One that lives on without it cannot
+    // be asked for anything, and has to go.
     {Phase::kReady, Event::kConnectionLost, Phase::kReady, {Action::kArmStopTimer}},
     {Phase::kReady, Event::kTimeout, Phase::kEvicting, {Action::kKill}},
     {Phase::kReady, Event::kDied, Phase::kBackoff, {Action::kBury, Action::kPlanSuccessor}},
-    {Phase::kReady, Event::kDrain, Phase::kDraining, {Action::kMarkDraining, Action::kAskToDrain, Action::kArmDrainTimer}},
+    {Phase::kReady, Event::kDrain, Phase::kDraining,
+     {Action::kMarkDraining, Action::kAskToDrain, Action::kArmDrainTimer}},
 
     {Phase::kEvicting, Event::kTimeout, Phase::kEvicting, {Action::kKill}},
     {Phase::kEvicting, Event::kDied, Phase::kBackoff, {Action::kBury, Action::kPlanSuccessor}},
-    {Phase::kEvicting, Event::kDrain, Phase::kStopping, {Action::kMarkDraining, Action::kTerminate, Action::kArmStopTimer}},
+    {Phase::kEvicting, Event::kDrain, Phase::kStopping,
+     {Action::kMarkDraining, Action::kTerminate, Action::kArmStopTimer}},
 
     {Phase::kBackoff, Event::kTimeout, Phase::kStarting, {Action::kArmStartTimer, Action::kLaunch}},
     {Phase::kBackoff, Event::kGiveUp, Phase::kFailed, {Action::kDisarmTimer, Action::kRetire}},
-    {Phase::kBackoff, Event::kDrain, Phase::kStopped, {Action::kDisarmTimer, Action::kMarkDraining}},
+    {Phase::kBackoff, Event::kDrain, Phase::kStopped,
+     {Action::kDisarmTimer, Action::kMarkDraining}},
 
-    // A worker that was asked to drain leaves by itself, through its tear-down, which a signal would cut short.
-    {Phase::kDraining, Event::kTimeout, Phase::kStopping, {Action::kTerminate, Action::kArmStopTimer}},
-    {Phase::kDraining, Event::kHasten, Phase::kStopping, {Action::kTerminate, Action::kArmStopTimer}},
+    // A worker that was asked to drain leaves by itself, through its tear-down, which a signal
+    // would cut short.
+    {Phase::kDraining, Event::kTimeout, Phase::kStopping,
+     {Action::kTerminate, Action::kArmStopTimer}},
+    {Phase::kDraining, Event::kHasten, Phase::kStopping,
+     {Action::kTerminate, Action::kArmStopTimer}},
     {Phase::kDraining, Event::kHastenIdle, Phase::kStopping, {Action::kArmStopTimer}},
     {Phase::kDraining, Event::kDied, Phase::kStopped, {Action::kDisarmTimer, Action::kBuryLast}},
 

@@ -2,15 +2,15 @@
 // clock, no process, no memory. Seat (seat.h) turns what happens into events and carries out the
 // actions.
 //
-//            start           ready           drain             timeout, hasten
-//     VACANT -----> STARTING -----> READY ----------> DRAINING ----------------> STOPPING
-//                   ^  |  | died      | died               |  died                 |  died
-//                   |  |  v           v                    '-------> STOPPED <-----'
-//           timeout |  | BACKOFF <----+---- EVICTING
-//                   '--|----'---> FAILED       ^
-//                      '-- set-up failed, -----'
-//                          timeout
-// (drain also takes any other phase to STOPPING or, where there is no process, to STOPPED)
+//               start              ready          drain              timeout, hasten
+//     VACANT ----------> STARTING ---------> READY -------> DRAINING -----------------> STOPPING
+//                         ^  |  | died         | died           | died                     | died
+//                 timeout |  |  v              |                '--------> STOPPED <-------'
+//                         '--|- BACKOFF <------+---- died ---- EVICTING
+//                            |     '-- give up --> FAILED         ^
+//                            '---- set-up failed, timeout --------'
+//
+// (drain takes every other phase to STOPPING or, where there is no process, to STOPPED)
 //
 // Invariant: a successor is launched only from BACKOFF, so only after kBury has been carried out
 // for the worker before it. A seat has at most one timer, which belongs to its phase: kTimeout

@@ -87,8 +87,8 @@ Result<Lease> ClientCore::claim(shm::MonotonicNs deadline) {
   lease.slot_ = claim->slot;
   lease.generation_ = claim->word.generation;
   lease.flags_ = claim->word.flags;
-  // A slot and its generation name one call of the pool.
-  lease.call_id_ = std::uint64_t{claim->slot} << 32 | claim->word.generation;
+  // A slot and its generation name one call of the pool; 0 names none.
+  lease.call_id_ = (std::uint64_t{claim->slot} + 1) << 32 | claim->word.generation;
   lease.deadline_ns_ = deadline;
   return lease;
 }

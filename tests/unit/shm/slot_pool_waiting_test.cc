@@ -39,6 +39,11 @@ class FullPool : public ::testing::Test {
   bool await_waiting(std::uint32_t waiting) const {
     return eventually([&] { return pool().line().count_waiting() == waiting; });
   }
+  // Whoever rings the audit bell is in its place in the line and has looked at every word.
+  bool await_asleep(std::uint32_t waiting) const {
+    auto& bell = local_.segment().header().audit_bell;
+    return await_waiting(waiting) && eventually([&] { return bell.exchange(0) == 1; });
+  }
   const SlotPool& pool() const { return local_.pool(); }
 
   LocalPool local_;
@@ -69,7 +74,7 @@ TEST_F(FullPool, ServesItsWaitersInTheOrderOfArrival) {
   std::vector<std::thread> callers;
   for (std::uint32_t i = 0; i < served.size(); ++i) {
     callers.emplace_back([&, i] { served[i] = claim(kNever).ok(); });
-    ASSERT_TRUE(await_waiting(i + 1));
+    ASSERT_TRUE(await_asleep(i + 1));
   }
   for (std::uint32_t i = 0; i < served.size(); ++i) {
     release_one();

@@ -8,6 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/support/effort.h"
 #include "tests/support/mortal_word.h"
 #include "tests/support/random_source.h"
 
@@ -132,7 +133,7 @@ TEST_F(PlainRing, BoundsWhatItReadsFromAScribbledRing) {
     const std::uint64_t near = (random.below(4 * kCells) << 17) | (random.word() & 0x1FFFF);
     return random.one_in(2) ? near : wild;
   };
-  for (int round = 0; round < 20'000; ++round) {
+  for (int round = 0; round < testing::effort(10'000); ++round) {
     memory_.head.store(random.one_in(2) ? random.below(3 * kCells) : random.word(), kRelaxed);
     memory_.tail.store(random.one_in(2) ? random.below(3 * kCells) : random.word(), kRelaxed);
     for (auto& cell : memory_.cells) cell.store(scribble(random.word()), kRelaxed);
@@ -219,7 +220,7 @@ TEST_F(MortalRing, IsPushedToAndPoppedFromAfterADeathInEither) {
 TEST_F(MortalRing, IsAQueueThoughItsUsersDieAllTheTime) {
   testing::RandomSource random;
   std::deque<std::uint32_t> expected;
-  for (int step = 0; step < 50'000; ++step) {
+  for (int step = 0; step < testing::effort(50'000); ++step) {
     const int fatal = random.one_in(3) ? static_cast<int>(random.below(6)) : 1000;
     const std::uint32_t value = random.below(kValues);
     const auto count = [&] {

@@ -100,7 +100,7 @@ TEST_F(PeerSocket, DoesNotBlockOnAPeerThatDoesNotRead) {
 
 TEST_F(PeerSocket, RefusesGarbageOfAnyLength) {
   testing::RandomSource random;
-  for (int round = 0; round < 2000; ++round) {
+  for (int round = 0; round < testing::effort(2000); ++round) {
     std::string garbage(1 + random.below(300), '\0');
     for (char& byte : garbage) byte = static_cast<char>(random.word());
     ASSERT_EQ(::send(theirs_.get(), garbage.data(), garbage.size(), 0),
@@ -111,7 +111,7 @@ TEST_F(PeerSocket, RefusesGarbageOfAnyLength) {
 
 TEST_F(PeerSocket, RefusesOrReadsAMutatedMessage) {
   testing::RandomSource random;
-  for (int round = 0; round < 5000; ++round) {
+  for (int round = 0; round < testing::effort(4000); ++round) {
     flatbuffers::FlatBufferBuilder builder;
     const auto ready = wire::CreateReadyDirect(builder, nullptr, "CPython");
     wire::FinishPacketBuffer(builder,

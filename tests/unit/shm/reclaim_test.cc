@@ -226,6 +226,23 @@ TEST_F(Reclaim, ListsFreeSlotsWhoseHintsWereLost) {
   EXPECT_EQ(claimable(), 4u);
 }
 
+TEST_F(Reclaim, ListsAgainAfterADeadClientWhatItTookTheHintOf) {
+  ASSERT_TRUE(local_.segment().free_ring(0).try_pop().has_value()) << "and died before the claim";
+  reclaim_client(pool(), kDead);
+  EXPECT_EQ(claimable(), 4u);
+}
+
+TEST_F(Reclaim, ListsAgainAfterADeadWorkerWhatItFreedAndDidNotPush) {
+  const LocalPool two(testing::small_geometry(2));
+  two.publish_all();
+  while (two.pool().try_claim(kLiving)) {
+  }
+  two.set_word(6, freed());
+  two.set_seat(0, SeatState::kLost);
+  reclaim_worker(two.pool(), 0, 1, /*retired=*/false);
+  EXPECT_EQ(two.pool().try_claim(kLiving)->slot, 6u);
+}
+
 TEST_F(Reclaim, ClearsListedOfASlotThatHasNoHint) {
   while (pool().try_claim(kLiving)) {
   }

@@ -46,6 +46,8 @@ class ChildProcess {
     pid_ = -1;
     return status;
   }
+  // Somebody else has waited for it.
+  void forget() { pid_ = -1; }
   // Waits for its end, and tells whether it was a success.
   [[nodiscard]] bool succeeded() {
     const int status = join();

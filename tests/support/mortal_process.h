@@ -1,8 +1,13 @@
-// A child process that is killed right before a chosen access to a control segment: since nothing
-// but such accesses is seen by others, to try them all is to try a death at every instruction.
+// A child process that is killed, or stopped for a while, right before a chosen access to a control
+// segment: since nothing but such accesses is seen by others, to try them all is to try a death, or
+// a pause, at every instruction.
 //
-//     for (int fatal = 0; !survives_access(segment, fatal, body); ++fatal)
+//     for (int fatal = 0; !survives_access(segment, fatal, prepare, body); ++fatal)
 //       ... look at what the dead left in the segment ...
+//
+//     PausedProcess child(segment, access, prepare, body);
+//     ... do what happens meanwhile, if it is child.paused() ...
+//     EXPECT_TRUE(child.ends_well());
 //
 // In the child the segment's pages are inaccessible while body() runs; each access faults, is
 // counted, and single-stepped with the pages open. x86-64 only.
@@ -31,11 +36,12 @@ inline constexpr bool kDeathsAtAccesses = false;
 
 class FatalAccess {
  public:
-  // From now on this process dies at its access number `fatal` (from 0) to `segment`.
-  static void arm(const shm::ControlSegment& segment, int fatal) {
+  // From now on this process gets `signal` at its access number `fatal` (from 0) to `segment`.
+  static void arm(const shm::ControlSegment& segment, int fatal, int signal) {
     base_ = &segment.header();
     bytes_ = layout::ControlOffsets(segment.geometry()).total;
     left_ = fatal;
+    signal_ = signal;
     handle(SIGSEGV, on_access);
     handle(SIGTRAP, on_step);
     protect(PROT_NONE);
@@ -61,8 +67,10 @@ class FatalAccess {
     const auto at = reinterpret_cast<std::uintptr_t>(info->si_addr);
     const auto begin = reinterpret_cast<std::uintptr_t>(base_);
     if (at < begin || at >= begin + bytes_) ::_exit(3);  // a crash of its own
-    if (left_-- == 0) ::syscall(SYS_kill, ::getpid(), SIGKILL);
+    const bool chosen = left_-- == 0;
+    if (chosen) ::syscall(SYS_kill, ::getpid(), signal_);
     protect(PROT_READ | PROT_WRITE);
+    if (chosen) return;  // it was a pause: from here on nothing is counted
     single_step(context, true);
   }
   static void on_step(int, siginfo_t*, void* context) {
@@ -73,6 +81,7 @@ class FatalAccess {
   static inline void* base_ = nullptr;
   static inline std::size_t bytes_ = 0;
   static inline int left_ = 0;
+  static inline int signal_ = SIGKILL;
 };
 
 // Runs prepare() and then body() in a child; body() dies at its access number `fatal`. True when it
@@ -81,7 +90,7 @@ template <class Prepare, class Body>
 bool survives_access(const shm::ControlSegment& segment, int fatal, Prepare prepare, Body body) {
   ChildProcess child([&] {
     auto prepared = prepare();
-    FatalAccess::arm(segment, fatal);
+    FatalAccess::arm(segment, fatal, SIGKILL);
     body(prepared);
     FatalAccess::disarm();
     return true;
@@ -92,11 +101,38 @@ bool survives_access(const shm::ControlSegment& segment, int fatal, Prepare prep
   return status == 0;
 }
 
-template <class Body>
-bool survives_access(const shm::ControlSegment& segment, int fatal, Body body) {
-  return survives_access(
-      segment, fatal, [] { return 0; }, [&](int) { body(); });
-}
+// A child that prepares, and then stops right before its access number `access` of body(). Its own
+// futexes do not put it to sleep before that.
+class PausedProcess {
+ public:
+  template <class Prepare, class Body>
+  PausedProcess(const shm::ControlSegment& segment, int access, Prepare prepare, Body body)
+      : child_([&] {
+          auto prepared = prepare();
+          FatalAccess::arm(segment, access, SIGSTOP);
+          const bool good = body(prepared);
+          FatalAccess::disarm();
+          return good;
+        }) {
+    EXPECT_EQ(::waitpid(child_.pid(), &status_, WUNTRACED), child_.pid());
+  }
+
+  // Whether it waits at the access; else it has ended, with fewer.
+  bool paused() const { return WIFSTOPPED(status_); }
+  // Lets it go on, and waits for its end.
+  [[nodiscard]] bool ends_well() {
+    if (!paused()) return child_.forget(), status_ == 0;
+    ::kill(child_.pid(), SIGCONT);
+    const bool ended =
+        eventually([&] { return ::waitpid(child_.pid(), &status_, WNOHANG) == child_.pid(); });
+    if (ended) child_.forget();
+    return ended && status_ == 0;
+  }
+
+ private:
+  ChildProcess child_;
+  int status_ = -1;
+};
 
 }  // namespace slotring::testing
 

@@ -19,7 +19,6 @@ Lease& Lease::operator=(Lease&& other) noexcept {
   core_ = std::exchange(other.core_, nullptr);
   slot_ = other.slot_;
   generation_ = other.generation_;
-  call_id_ = other.call_id_;
   deadline_ns_ = other.deadline_ns_;
   granted_bytes_ = other.granted_bytes_;
   flags_ = other.flags_;

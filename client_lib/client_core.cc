@@ -87,8 +87,6 @@ Result<Lease> ClientCore::claim(shm::MonotonicNs deadline) {
   lease.slot_ = claim->slot;
   lease.generation_ = claim->word.generation;
   lease.flags_ = claim->word.flags;
-  // A slot and its generation name one call of the pool; 0 names none.
-  lease.call_id_ = (std::uint64_t{claim->slot} + 1) << 32 | claim->word.generation;
   lease.deadline_ns_ = deadline;
   return lease;
 }
@@ -114,7 +112,7 @@ Status ClientCore::submit(Lease& lease, std::string_view method, PayloadKind kin
     return misuse("a method's name has 1 to 63 bytes");
   }
   const std::uint16_t id = methods_.find(method, *joined_.segment);
-  const shm::FrameHead head{lease.call_id_, lease.deadline_ns_, lease.generation_, id,
+  const shm::FrameHead head{call_id_of(lease), lease.deadline_ns_, lease.generation_, id,
                             static_cast<wire::PayloadKind>(kind)};
   // An unknown method still goes to the worker, by its name, which can say what it has.
   const shm::RareHead rare{.method_name = id == 0 ? method : std::string_view()};
@@ -234,7 +232,7 @@ Result<ReplyView> ClientCore::read_reply(Lease& lease, const SlotWord& replied) 
   if (frame) error = shm::error_of(*frame);
   // A worker that could not read the request says so without its call id.
   const bool unread = error && frame->head.call_id == 0;
-  if (frame && frame->head.call_id != lease.call_id_ && !unread) {
+  if (frame && frame->head.call_id != call_id_of(lease) && !unread) {
     frame = Error{ErrorCode::kBadFrame, "the reply's frame is of another call"};
   }
   if (frame && frame->head.kind > wire::PayloadKind::Value) {

@@ -53,6 +53,10 @@ class ClientCore {
   shm::SlotWord word_of(const Lease& lease, shm::SlotState state) const {
     return {lease.generation_, owner_, state, lease.flags_};
   }
+  // A slot and its generation name one call of the pool; 0 names none.
+  static std::uint64_t call_id_of(const Lease& lease) {
+    return (std::uint64_t{lease.slot_} + 1) << 32 | lease.generation_;
+  }
   // Whether the word is still this lease's call, on its way to a reply.
   bool awaits_reply(const Lease& lease, const shm::SlotWord& seen) const;
   bool await_reply(const Lease& lease);

@@ -83,7 +83,6 @@ class [[nodiscard]] Lease {
   internal::ClientCore* core_ = nullptr;
   std::uint32_t slot_ = 0;
   std::uint32_t generation_ = 0;
-  std::uint64_t call_id_ = 0;
   std::uint64_t deadline_ns_ = 0;
   std::uint64_t granted_bytes_ = 0;
   std::uint8_t flags_ = 0;  // of the slot word, as last seen

@@ -46,10 +46,11 @@ std::string last_lines(const std::string& file) {
 
 // The workers' pids, or nothing while not all of them are ready.
 std::vector<pid_t> try_workers(const std::string& socket_path) {
-  Result<shm::UniqueFd> socket = shm::connect_to(socket_path);
+  const shm::MonotonicNs deadline = shm::monotonic_now() + 1'000'000'000;
+  Result<shm::UniqueFd> socket = shm::connect_to(socket_path, deadline);
   if (!socket) return {};
-  const Result<shm::Attachment> joined = shm::attach(
-      socket->get(), wire::Role::Observer, "slotring bench", shm::monotonic_now() + 1'000'000'000);
+  const Result<shm::Attachment> joined =
+      shm::attach(socket->get(), wire::Role::Observer, "slotring bench", deadline);
   if (!joined) return {};
   const shm::ControlSegment& segment = *joined->segment;
   std::vector<pid_t> pids;

@@ -134,11 +134,11 @@ void look_at_segment(const ControlSegment& segment, PoolView& view) {
 Result<PoolView> look_at_pool(const std::string& name_or_path) {
   PoolView view;
   view.socket = shm::socket_path(name_or_path);
-  Result<shm::UniqueFd> socket = shm::connect_to(view.socket);
+  const shm::MonotonicNs deadline = shm::monotonic_now() + kAttachTimeoutNs;
+  Result<shm::UniqueFd> socket = shm::connect_to(view.socket, deadline);
   if (!socket) return std::move(socket).error();
   Result<shm::Attachment> joined =
-      shm::attach(socket->get(), wire::Role::Observer, "slotring status",
-                  shm::monotonic_now() + kAttachTimeoutNs);
+      shm::attach(socket->get(), wire::Role::Observer, "slotring status", deadline);
   if (!joined) return std::move(joined).error();
   view.name = joined->pool;
   view.supervisor_pid = joined->supervisor_pid;

@@ -40,8 +40,8 @@
 namespace slotring::layout {
 
 inline constexpr std::uint64_t kMagic = 0x31474E49'52544C53;  // "SLTRING1", little-endian
-inline constexpr std::uint32_t kLayoutVersion = 1;
-inline constexpr std::uint32_t kProtocolVersion = 1;  // of the attach socket
+inline constexpr std::uint32_t kLayoutVersion = 2;
+inline constexpr std::uint32_t kProtocolVersion = 2;  // of the attach socket
 
 inline constexpr std::uint32_t kMaxWorkers = 1024;
 inline constexpr std::uint32_t kMaxSlotsPerWorker = 124;
@@ -91,10 +91,14 @@ struct alignas(kPageBytes) ControlHeader {
   std::uint64_t layout_hash;
   Geometry geometry;
   std::uint64_t created_ns;  // CLOCK_MONOTONIC
-  std::int32_t supervisor_pid;
-  std::uint32_t padding_identity;
+  std::uint64_t instance;    // random: tells this memory from another pool's of the same name
+  std::uint64_t call_time_limit_ns;  // how long one call may run; 0: as long as it likes
   FixedName pool;
   std::atomic<std::uint32_t> method_count;  // release after the record is written
+  // Grows with each supervisor that takes the pool over: a client that sees it change tells the new
+  // one that it is there.
+  std::atomic<std::uint32_t> supervisor_epoch;
+  std::atomic<std::int32_t> supervisor_pid;
   // Callers that go to sleep for want of a slot set this and wake the supervisor, which audits the
   // words while, and only while, somebody waits.
   alignas(kCacheLineBytes) std::atomic<std::uint32_t> audit_bell;
@@ -154,24 +158,61 @@ struct SeatRecord {
   std::atomic<std::uint32_t> restarts;
   std::atomic<std::uint64_t> pid_start_time;  // clock ticks since boot, of /proc/PID/stat
   std::atomic<std::uint64_t> ready_ns;        // CLOCK_MONOTONIC
+  // The generation of the last worker whose slots were walked after its death. A successor is
+  // launched only when this is its predecessor's: a supervisor that died in the walk is followed by
+  // one that repeats it.
+  std::atomic<std::uint32_t> walked;
   // The doorbell, see client_lib/shm/doorbell.h.
   alignas(kCacheLineBytes) std::atomic<std::uint32_t> bell;
   // The worker's own counters; only it writes them.
   alignas(kCacheLineBytes) std::atomic<std::uint64_t> calls;
   std::atomic<std::uint64_t> errors;
+  std::atomic<std::uint64_t> running;        // RunningWord of the call that it runs; 0 for none
+  std::atomic<std::uint64_t> running_since;  // CLOCK_MONOTONIC in ns, written before `running`
+  // When a thread of the worker last had the interpreter, CLOCK_MONOTONIC in ns. Renewed while a
+  // call runs long: one that is older than the call is a sign of an interpreter that hangs.
+  std::atomic<std::uint64_t> interpreter_seen_ns;
+  // A futex: grows when a caller leaves a call that runs, so that the worker can tell its handler.
+  std::atomic<std::uint32_t> cancel_bell;
 };
+
+// {generation:32 | slot of the worker + 1:16 | method id:16} of a call that runs.
+struct RunningWord {
+  std::uint32_t generation = 0;
+  std::uint16_t slot_of_worker = 0;
+  std::uint16_t method = 0;
+
+  static constexpr RunningWord unpack(std::uint64_t word) {
+    return {static_cast<std::uint32_t>(word >> 32),
+            static_cast<std::uint16_t>((word >> 16 & 0xFFFF) - 1),
+            static_cast<std::uint16_t>(word)};
+  }
+  constexpr std::uint64_t pack() const {
+    return std::uint64_t{generation} << 32 |
+           std::uint64_t{static_cast<std::uint16_t>(slot_of_worker + 1)} << 16 | method;
+  }
+  constexpr bool operator==(const RunningWord&) const = default;
+};
+
+// Of a worker that was no child of the supervisor which found it dead.
+inline constexpr std::int32_t kUnknownWaitStatus = -1;
 
 // How a seat's worker of `generation` died; written by the supervisor before any slot word names
 // it.
 struct Obituary {
   std::atomic<std::uint32_t> generation;
-  std::atomic<std::int32_t> wait_status;  // as of waitpid
+  std::atomic<std::int32_t> wait_status;  // as of waitpid, or kUnknownWaitStatus
   std::atomic<std::int32_t> pid;
   std::atomic<std::uint32_t> tail_bytes;
   char tail[2032];  // the end of its stderr
 };
 
-enum class ClientState : std::uint8_t { kVacant = 0, kAttached = 1, kReclaiming = 2 };
+enum class ClientState : std::uint8_t {
+  kVacant = 0,
+  kAttached = 1,
+  kReclaiming = 2,
+  kLeft = 3,  // says the client itself: everything is released, the place may be taken back
+};
 
 struct ClientRecord {
   // Written by the supervisor.
@@ -264,9 +305,12 @@ static_assert(offsetof(ControlHeader, header_bytes) == 12);
 static_assert(offsetof(ControlHeader, layout_hash) == 16);
 static_assert(offsetof(ControlHeader, geometry) == 24);
 static_assert(offsetof(ControlHeader, created_ns) == 56);
-static_assert(offsetof(ControlHeader, supervisor_pid) == 64);
-static_assert(offsetof(ControlHeader, pool) == 72);
-static_assert(offsetof(ControlHeader, method_count) == 136);
+static_assert(offsetof(ControlHeader, instance) == 64);
+static_assert(offsetof(ControlHeader, call_time_limit_ns) == 72);
+static_assert(offsetof(ControlHeader, pool) == 80);
+static_assert(offsetof(ControlHeader, method_count) == 144);
+static_assert(offsetof(ControlHeader, supervisor_epoch) == 148);
+static_assert(offsetof(ControlHeader, supervisor_pid) == 152);
 static_assert(offsetof(ControlHeader, audit_bell) == 192);
 static_assert(offsetof(ControlHeader, next_ticket) == 256);
 static_assert(sizeof(SeatRecord) == 192);
@@ -275,8 +319,13 @@ static_assert(offsetof(SeatRecord, pid) == 8);
 static_assert(offsetof(SeatRecord, restarts) == 12);
 static_assert(offsetof(SeatRecord, pid_start_time) == 16);
 static_assert(offsetof(SeatRecord, ready_ns) == 24);
+static_assert(offsetof(SeatRecord, walked) == 32);
 static_assert(offsetof(SeatRecord, bell) == 64);
 static_assert(offsetof(SeatRecord, calls) == 128);
+static_assert(offsetof(SeatRecord, running) == 144);
+static_assert(offsetof(SeatRecord, running_since) == 152);
+static_assert(offsetof(SeatRecord, interpreter_seen_ns) == 160);
+static_assert(offsetof(SeatRecord, cancel_bell) == 168);
 static_assert(sizeof(Obituary) == 2048);
 static_assert(sizeof(ClientRecord) == 192);
 static_assert(offsetof(ClientRecord, state) == 0);
@@ -308,12 +357,21 @@ constexpr std::uint64_t layout_hash() {
                                       sizeof(RingHeader),
                                       offsetof(ControlHeader, geometry),
                                       offsetof(ControlHeader, pool),
+                                      offsetof(ControlHeader, instance),
+                                      offsetof(ControlHeader, call_time_limit_ns),
                                       offsetof(ControlHeader, method_count),
+                                      offsetof(ControlHeader, supervisor_epoch),
+                                      offsetof(ControlHeader, supervisor_pid),
                                       offsetof(ControlHeader, audit_bell),
                                       offsetof(ControlHeader, next_ticket),
                                       offsetof(SeatRecord, bell),
                                       offsetof(SeatRecord, calls),
                                       offsetof(SeatRecord, pid_start_time),
+                                      offsetof(SeatRecord, walked),
+                                      offsetof(SeatRecord, running),
+                                      offsetof(SeatRecord, running_since),
+                                      offsetof(SeatRecord, interpreter_seen_ns),
+                                      offsetof(SeatRecord, cancel_bell),
                                       offsetof(Obituary, wait_status),
                                       offsetof(Obituary, tail),
                                       offsetof(ClientRecord, name),

@@ -1,5 +1,6 @@
 #include "client_lib/shm/control_segment.h"
 
+#include <sys/random.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +13,20 @@ namespace slotring::shm {
 using layout::ControlHeader;
 using layout::ControlOffsets;
 using layout::SlotWord;
+
+namespace {
+
+// Never 0, which means none.
+std::uint64_t random_instance() {
+  std::uint64_t random = 0;
+  // Before the kernel has randomness, at the machine's start, the clock has to do.
+  if (::getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random)) {
+    random = monotonic_now();
+  }
+  return random | 1;
+}
+
+}  // namespace
 
 void store_name(layout::FixedName& into, std::string_view name) {
   const std::size_t bytes = std::min<std::size_t>(name.size(), layout::kMaxNameBytes);
@@ -57,7 +72,9 @@ void ControlSegment::format(std::string_view pool) {
   h.layout_hash = layout::layout_hash();
   h.geometry = geometry_;
   h.created_ns = monotonic_now();
-  h.supervisor_pid = ::getpid();
+  h.instance = random_instance();
+  h.supervisor_epoch.store(1, std::memory_order_relaxed);
+  h.supervisor_pid.store(::getpid(), std::memory_order_relaxed);
   store_name(h.pool, pool);
   for (SlotIndex slot = 0; slot < geometry_.slots(); ++slot) {
     slot_word(slot).store(SlotWord{}.pack(), std::memory_order_relaxed);

@@ -4,6 +4,7 @@
 #include <cassert>
 
 #include "client_lib/shm/reclaim.h"
+#include "supervisor/log_lines.h"
 
 namespace slotring::supervisor {
 
@@ -37,6 +38,26 @@ std::optional<ClientTable::Place> ClientTable::try_attach(std::string_view name,
   shm::store_name(record.name, name);
   store_state(record, layout::ClientState::kAttached);
   return Place{index, vacant->epoch};
+}
+
+std::vector<ClientTable::Adopted> ClientTable::adopt() {
+  std::vector<Adopted> adopted;
+  for (std::uint32_t index = 0; index < records_.size(); ++index) {
+    layout::ClientRecord& record = pool_.segment().client(index);
+    // Acquire: partner of the release in store_state().
+    const auto state =
+        static_cast<layout::ClientState>(record.state.load(std::memory_order_acquire));
+    records_[index].epoch = record.epoch.load(std::memory_order_relaxed);
+    if (state == layout::ClientState::kVacant) continue;
+    records_[index].attached = true;
+    ++attached_;
+    adopted.push_back({static_cast<std::uint16_t>(index),
+                       printable(shm::load_name(record.name)),
+                       {record.pid.load(std::memory_order_relaxed),
+                        record.pid_start_time.load(std::memory_order_relaxed)},
+                       state != layout::ClientState::kAttached});
+  }
+  return adopted;
 }
 
 std::uint32_t ClientTable::reclaim(std::uint16_t index) {

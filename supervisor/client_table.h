@@ -2,8 +2,8 @@
 // in a slot word.
 //
 // The supervisor's own record here is the truth; the one in the segment is written for others to
-// see. A place is given out again only after everything that its last holder left was reclaimed,
-// and with the next epoch.
+// see, and for the next supervisor, should this one die. A place is given out again only after
+// everything that its last holder left was reclaimed, and with the next epoch.
 
 #ifndef SLOTRING_SUPERVISOR_CLIENT_TABLE_H_
 #define SLOTRING_SUPERVISOR_CLIENT_TABLE_H_
@@ -12,9 +12,11 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
+#include "client_lib/shm/process_identity.h"
 #include "client_lib/shm/slot_pool.h"
 
 namespace slotring::supervisor {
@@ -32,6 +34,21 @@ class ClientTable {
   // Nothing when the table is full.
   [[nodiscard]] std::optional<Place> try_attach(std::string_view name, pid_t pid,
                                                 std::uint64_t start_time);
+
+  // A place that an earlier supervisor of this memory gave out.
+  struct Adopted {
+    std::uint16_t index;
+    std::string name;
+    shm::ProcessIdentity process;
+    bool left;  // it has released everything, or what it left was being reclaimed
+  };
+  // Takes over the table as it stands in the segment. Before any try_attach().
+  std::vector<Adopted> adopt();
+
+  // Whether the place is given out in this epoch.
+  bool is_attached(std::uint32_t index, std::uint32_t epoch) const {
+    return index < records_.size() && records_[index].attached && records_[index].epoch == epoch;
+  }
 
   // Takes back everything that a client holds, and its place. Returns how many slots that were.
   // REQUIRES: the client is proven dead, or said Goodbye.

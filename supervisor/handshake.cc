@@ -24,28 +24,43 @@ std::string_view view(const flatbuffers::String* text) {
   return text != nullptr ? text->string_view() : std::string_view();
 }
 
+struct Build {
+  std::string_view version;
+  std::uint32_t protocol;
+  std::uint32_t layout_version;
+  std::uint64_t layout_hash;
+
+  std::string to_string() const {
+    return "Slotring " + printable(version.substr(0, 32)) + " (protocol " +
+           std::to_string(protocol) + ", layout " + std::to_string(layout_version) + ", hash " +
+           hexadecimal(layout_hash) + ")";
+  }
+};
+
+std::optional<Error> check_build(const Build& peer, const char* who) {
+  const Build own{version(), layout::kProtocolVersion, layout::kLayoutVersion,
+                  layout::layout_hash()};
+  if (peer.protocol == own.protocol && peer.layout_version == own.layout_version &&
+      peer.layout_hash == own.layout_hash) {
+    return std::nullopt;
+  }
+  return Error{ErrorCode::kVersionMismatch, std::string(who) + " is " + peer.to_string() +
+                                                ", the supervisor is " + own.to_string() +
+                                                "; both must be of the same build"};
+}
+
 }  // namespace
 
 std::optional<Error> check_versions(const wire::Hello& hello) {
-  if (hello.protocol() == layout::kProtocolVersion &&
-      hello.layout_version() == layout::kLayoutVersion &&
-      hello.layout_hash() == layout::layout_hash()) {
-    return std::nullopt;
-  }
-  const auto describe = [](std::string_view version, std::uint32_t protocol,
-                           std::uint32_t layout_version, std::uint64_t hash) {
-    return "Slotring " + printable(version.substr(0, 32)) + " (protocol " +
-           std::to_string(protocol) + ", layout " + std::to_string(layout_version) + ", hash " +
-           hexadecimal(hash) + ")";
-  };
-  return Error{ErrorCode::kVersionMismatch,
-               "the peer is " +
-                   describe(view(hello.version()), hello.protocol(), hello.layout_version(),
-                            hello.layout_hash()) +
-                   ", the supervisor is " +
-                   describe(version(), layout::kProtocolVersion, layout::kLayoutVersion,
-                            layout::layout_hash()) +
-                   "; both must be of the same build"};
+  return check_build(
+      {view(hello.version()), hello.protocol(), hello.layout_version(), hello.layout_hash()},
+      "the peer");
+}
+
+std::optional<Error> check_versions(const wire::Resume& resume) {
+  return check_build(
+      {view(resume.version()), resume.protocol(), resume.layout_version(), resume.layout_hash()},
+      "the running worker");
 }
 
 std::string peer_name(const wire::Hello& hello) {
@@ -67,8 +82,9 @@ Status send_welcome(int socket, wire::Role role, const std::string& pool, const 
                                     g.area_bytes, g.warm_bytes);
   flatbuffers::FlatBufferBuilder builder;
   const auto name = builder.CreateString(pool);
-  const auto welcome =
-      wire::CreateWelcome(builder, name, ::getpid(), place.index, place.generation, &geometry);
+  const auto welcome = wire::CreateWelcome(
+      builder, name, ::getpid(), place.index, place.generation, &geometry, memory.instance(),
+      memory.segment().header().supervisor_epoch.load(std::memory_order_relaxed));
   return shm::send_packet(socket, builder, wire::Message::Welcome, welcome.Union(),
                           memory.descriptors_for(role));
 }
@@ -91,6 +107,25 @@ Status send_drain(int socket) {
   flatbuffers::FlatBufferBuilder builder;
   const auto drain = wire::CreateDrain(builder);
   return shm::send_packet(socket, builder, wire::Message::Drain, drain.Union());
+}
+
+Status send_rejoined(int socket) {
+  flatbuffers::FlatBufferBuilder builder;
+  const auto rejoined = wire::CreateRejoined(builder);
+  return shm::send_packet(socket, builder, wire::Message::Rejoined, rejoined.Union());
+}
+
+Status send_resumed(int socket, int output, int error_output) {
+  flatbuffers::FlatBufferBuilder builder;
+  const auto resumed = wire::CreateResumed(builder, ::getpid());
+  const int descriptors[] = {output, error_output};
+  return shm::send_packet(socket, builder, wire::Message::Resumed, resumed.Union(), descriptors);
+}
+
+Status send_upgrading(int socket) {
+  flatbuffers::FlatBufferBuilder builder;
+  const auto upgrading = wire::CreateUpgrading(builder);
+  return shm::send_packet(socket, builder, wire::Message::Upgrading, upgrading.Union());
 }
 
 }  // namespace slotring::supervisor

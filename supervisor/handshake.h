@@ -19,6 +19,10 @@ namespace slotring::supervisor {
 // The error: VERSION_MISMATCH.
 std::optional<Error> check_versions(const wire::Hello& hello);
 
+// Why a worker of an earlier supervisor cannot work with this build; nothing when it can. The
+// error: VERSION_MISMATCH.
+std::optional<Error> check_versions(const wire::Resume& resume);
+
 // The peer's own name, printable and bounded, for logs and status; "-" when it gave none.
 std::string peer_name(const wire::Hello& hello);
 
@@ -36,6 +40,10 @@ Status send_welcome(int socket, wire::Role role, const std::string& pool, const 
 Status send_refused(int socket, const Error& why);
 Status send_published(int socket, std::span<const MethodId> ids);
 Status send_drain(int socket);
+Status send_rejoined(int socket);
+// With where the worker is to write its stdout and stderr to.
+Status send_resumed(int socket, int output, int error_output);
+Status send_upgrading(int socket);
 
 }  // namespace slotring::supervisor
 

@@ -34,29 +34,24 @@ namespace {
 
 rlimit original_descriptor_limit{};  // written once by prepare_to_launch()
 
-struct Ends {
+struct SocketEnds {
   shm::UniqueFd ours;
   shm::UniqueFd theirs;
 };
 
-Result<Ends> make_pipe() {
-  int fds[2];
-  if (::pipe2(fds, O_CLOEXEC) != 0) return shm::system_error("pipe", errno);
-  return Ends{shm::UniqueFd(fds[0]), shm::UniqueFd(fds[1])};
-}
-
-Result<Ends> make_socket() {
+Result<SocketEnds> make_socket() {
   int fds[2];
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) {
     return shm::system_error("socketpair", errno);
   }
-  return Ends{shm::UniqueFd(fds[0]), shm::UniqueFd(fds[1])};
+  return SocketEnds{shm::UniqueFd(fds[0]), shm::UniqueFd(fds[1])};
 }
 
 // What happens between fork and exec. Only async-signal-safe calls: the process that was forked had
 // other threads, which may have held any lock.
 struct ChildSetup : bp::extend::handler {
   int socket;
+  int seat_socket;
   int output;
   int error_output;
   const char* directory;
@@ -83,6 +78,7 @@ struct ChildSetup : bp::extend::handler {
     ::dup2(error_output, STDERR_FILENO);
     ::close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
     ::fcntl(socket, F_SETFD, 0);
+    if (seat_socket >= 0) ::fcntl(seat_socket, F_SETFD, 0);
     reset_signals();
     if (original_descriptor_limit.rlim_max != 0) {
       ::setrlimit(RLIMIT_NOFILE, &original_descriptor_limit);
@@ -146,6 +142,8 @@ Result<pid_t> spawn(const LaunchOrder& order, const std::string& program, const 
   std::vector<std::string> arguments = order.arguments;
   std::replace(arguments.begin(), arguments.end(), std::string(kSocketPlace),
                std::to_string(setup.socket));
+  std::replace(arguments.begin(), arguments.end(), std::string(kSeatSocketPlace),
+               std::to_string(setup.seat_socket));
   std::error_code failed;
   try {
     bp::child child(bp::exe = program, bp::args = arguments, setup, failed);
@@ -165,23 +163,30 @@ Result<pid_t> spawn(const LaunchOrder& order, const std::string& program, const 
 
 }  // namespace
 
+Result<PipeEnds> make_pipe(int flags) {
+  int fds[2];
+  if (::pipe2(fds, flags | O_CLOEXEC) != 0) return shm::system_error("pipe", errno);
+  return PipeEnds{shm::UniqueFd(fds[0]), shm::UniqueFd(fds[1])};
+}
+
 Result<LaunchedProcess> launch(const LaunchOrder& order) {
   const std::optional<std::string> program = find_program(order.program);
   if (!program) {
     return Error{ErrorCode::kInvalidArgument, "there is no program " + order.program + " on PATH"};
   }
-  Result<Ends> socket = make_socket();
+  Result<SocketEnds> socket = make_socket();
   if (!socket) return std::move(socket).error();
-  Result<Ends> output = make_pipe();
+  Result<PipeEnds> output = make_pipe();
   if (!output) return std::move(output).error();
-  Result<Ends> error_output = make_pipe();
+  Result<PipeEnds> error_output = make_pipe();
   if (!error_output) return std::move(error_output).error();
 
   pid_t forked = -1;
   ChildSetup setup;
   setup.socket = socket->theirs.get();
-  setup.output = output->theirs.get();
-  setup.error_output = error_output->theirs.get();
+  setup.seat_socket = order.seat_socket;
+  setup.output = output->writing.get();
+  setup.error_output = error_output->writing.get();
   setup.directory = order.directory.c_str();
   std::vector<std::string> entries = environment_of(order);
   std::vector<char*> environment;
@@ -194,17 +199,17 @@ Result<LaunchedProcess> launch(const LaunchOrder& order) {
   if (!pid) return std::move(pid).error();
 
   // Nobody else reaps, so the pid is the child's until reap_group().
-  Result<shm::UniqueFd> pidfd = open_pidfd(*pid);
+  Result<shm::UniqueFd> pidfd = shm::open_pidfd(*pid);
   if (!pidfd) {
     kill_and_reap(*pid);
     return std::move(pidfd).error();
   }
   return LaunchedProcess{*pid,
-                         process_start_time(*pid),
+                         shm::process_start_time(*pid),
                          *std::move(pidfd),
                          std::move(socket->ours),
-                         std::move(output->ours),
-                         std::move(error_output->ours)};
+                         std::move(output->reading),
+                         std::move(error_output->reading)};
 }
 
 void prepare_to_launch() {
@@ -222,5 +227,7 @@ void prepare_to_launch() {
   raised.rlim_cur = raised.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &raised);
 }
+
+void restore_descriptor_limit() { ::setrlimit(RLIMIT_NOFILE, &original_descriptor_limit); }
 
 }  // namespace slotring::supervisor

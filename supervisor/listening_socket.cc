@@ -7,12 +7,17 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
+#include <sstream>
+#include <thread>
 
 #include "client_lib/shm/memory.h"
 #include "client_lib/shm/peer_socket.h"
+#include "client_lib/shm/process_identity.h"
 
 namespace slotring::supervisor {
 
@@ -42,16 +47,21 @@ Status make_folder(const std::string& folder, bool must_be_private) {
   return Done{};
 }
 
-std::string read_owner(int lock) {
-  char text[32];
-  const ssize_t count = ::pread(lock, text, sizeof(text), 0);
-  return count > 0 ? std::string(text, static_cast<std::size_t>(count)) : "unknown";
+// Of the file's holder; pid 0 when it cannot be read.
+shm::ProcessIdentity read_owner(int lock) {
+  char text[64];
+  const ssize_t count = ::pread(lock, text, sizeof(text) - 1, 0);
+  text[std::max<ssize_t>(count, 0)] = '\0';
+  shm::ProcessIdentity owner;
+  std::istringstream(text) >> owner.pid >> owner.start_time;
+  return owner;
 }
 
 Status write_owner(int lock) {
-  const std::string pid = std::to_string(::getpid());
+  const std::string owner =
+      std::to_string(::getpid()) + " " + std::to_string(shm::process_start_time(::getpid()));
   if (::ftruncate(lock, 0) != 0 ||
-      ::pwrite(lock, pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
+      ::pwrite(lock, owner.data(), owner.size(), 0) != static_cast<ssize_t>(owner.size())) {
     return shm::system_error("writing the lock file", errno);
   }
   return Done{};
@@ -67,12 +77,20 @@ bool is_in_place(int lock, const std::string& path) {
 
 Result<shm::UniqueFd> take_lock(const std::string& socket_path) {
   const std::string path = lock_path(socket_path);
+  // A process that a dying supervisor forked holds its lock until it executes its program.
+  constexpr shm::MonotonicNs kPatienceWithTheDead = 5'000'000'000;
+  const shm::MonotonicNs deadline = shm::monotonic_now() + kPatienceWithTheDead;
   for (;;) {
     shm::UniqueFd lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!lock.valid()) return shm::system_error(("opening " + path).c_str(), errno);
     if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
       if (errno != EWOULDBLOCK) return shm::system_error(("locking " + path).c_str(), errno);
-      return refused("the supervisor with pid " + read_owner(lock.get()) + " serves " +
+      const shm::ProcessIdentity owner = read_owner(lock.get());
+      if (owner.pid > 0 && !shm::is_alive(owner) && shm::monotonic_now() < deadline) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        continue;
+      }
+      return refused("the supervisor with pid " + std::to_string(owner.pid) + " serves " +
                      socket_path + " already");
     }
     // The owner before may have removed the file between the two calls.

@@ -1,9 +1,9 @@
 // A pool's Unix socket in the file system, and the proof that no other supervisor serves it.
 //
 // Beside SOCKET lies SOCKET.lock, locked (flock) for as long as this object lives and holding the
-// owner's pid. A supervisor that was killed leaves both files, and no lock: the next one takes them
-// over. One that lives, stopped or not, keeps the lock: the next one is refused and told who that
-// is.
+// owner's pid and start time. A supervisor that was killed leaves both files, and no lock: the next
+// one takes them over. One that lives, stopped or not, keeps the lock: the next one is refused and
+// told who that is.
 
 #ifndef SLOTRING_SUPERVISOR_LISTENING_SOCKET_H_
 #define SLOTRING_SUPERVISOR_LISTENING_SOCKET_H_
@@ -27,6 +27,9 @@ class ListeningSocket {
   ~ListeningSocket();  // removes both files
   ListeningSocket(ListeningSocket&&) noexcept;
   ListeningSocket& operator=(ListeningSocket&&) = delete;
+
+  // Leaves the files to whoever opens the socket next.
+  void leave() { path_.clear(); }
 
   const std::string& path() const { return path_; }
   // The socket itself, non-blocking; once. The files stay this object's.

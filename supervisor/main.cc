@@ -11,6 +11,7 @@
 #include "supervisor/config.h"
 #include "supervisor/launcher.h"
 #include "supervisor/log_output.h"
+#include "supervisor/program.h"
 #include "supervisor/supervisor.h"
 
 namespace {
@@ -24,22 +25,41 @@ int fail(const std::string& message) {
   return 1;
 }
 
-int run(const std::string& config_file, bool only_check) {
+using supervisor::Program;
+
+// Checks the file alone, for a person or for a running supervisor that is to be replaced.
+int check(const supervisor::ConfigReading& reading, const std::string& file,
+          const std::string& for_layout) {
+  if (Status fits = Program::check_layout(for_layout); !fits) return fail(fits.error().message);
+  std::printf("%s: %zu pools, no errors\n", file.c_str(), reading.config.pools.size());
+  return 0;
+}
+
+int run(const Program& program, const supervisor::Config& config) {
+  supervisor::prepare_to_launch();
+  for (;;) {
+    Result<std::unique_ptr<supervisor::LogOutput>> log_output =
+        supervisor::LogOutput::open(config.log);
+    if (!log_output) return fail(log_output.error().message);
+    const auto ended = supervisor::Supervisor(**log_output, [&] {
+                         return program.check_successor();
+                       }).run(config.pools);
+    if (!ended) return fail(ended.error().to_string());
+    if (*ended == supervisor::Supervisor::Ending::kStopped) return 0;
+    log_output->reset();  // writes what is queued
+    // Where it does not succeed, this program takes over what it has just left.
+    std::fprintf(stderr, "slotring-supervisor: %s\n", program.replace().to_string().c_str());
+  }
+}
+
+int start(const Program& program, const std::string& config_file, bool only_check,
+          const std::string& for_layout) {
   const supervisor::ConfigReading reading = supervisor::read_config(config_file);
   for (const supervisor::ConfigError& error : reading.errors) {
     std::fprintf(stderr, "%s\n", error.to_string().c_str());
   }
   if (!reading.ok()) return 1;
-  if (only_check) {
-    std::printf("%s: %zu pools, no errors\n", config_file.c_str(), reading.config.pools.size());
-    return 0;
-  }
-  supervisor::prepare_to_launch();
-  Result<std::unique_ptr<supervisor::LogOutput>> log_output =
-      supervisor::LogOutput::open(reading.config.log);
-  if (!log_output) return fail(log_output.error().message);
-  const Status ended = supervisor::Supervisor(**log_output).run(reading.config.pools);
-  return ended ? 0 : fail(ended.error().to_string());
+  return only_check ? check(reading, config_file, for_layout) : run(program, reading.config);
 }
 
 }  // namespace
@@ -50,10 +70,14 @@ int main(int argc, char** argv) {
   bool only_check = false;
   app.add_option("--config", config_file, "The TOML file; see supervisor/config.h")->required();
   app.add_flag("--check", only_check, "Only check the file: exit status 0 or 1");
+  std::string for_layout;
+  app.add_option("--for-layout", for_layout,
+                 "With --check: fail unless this build's shared memory is laid out so")
+      ->needs("--check");
   app.set_version_flag("--version", std::string("slotring ") + slotring::version());
   CLI11_PARSE(app, argc, argv);
   try {
-    return run(config_file, only_check);
+    return start(Program(argv, config_file), config_file, only_check, for_layout);
   } catch (const std::exception& failed) {
     return fail(failed.what());
   }

@@ -8,7 +8,7 @@
 #include <cerrno>
 
 #include "client_lib/shm/memory.h"
-#include "supervisor/process_watch.h"
+#include "client_lib/shm/process_identity.h"
 
 #ifndef SO_PEERPIDFD  // Linux 6.5
 #define SO_PEERPIDFD 77
@@ -41,7 +41,7 @@ std::vector<gid_t> peer_groups(int socket) {
 // connected: the peer is dead then, and its end of the socket closed, which is looked at last. (Not
 // so when a child of the peer has inherited the socket and the pid came round at that very moment.)
 Result<shm::UniqueFd> pidfd_by_pid(int socket, pid_t pid) {
-  Result<shm::UniqueFd> pidfd = open_pidfd(pid);
+  Result<shm::UniqueFd> pidfd = shm::open_pidfd(pid);
   if (pidfd && is_closed(socket)) {
     return Error{ErrorCode::kWorkerUnavailable, "the peer has gone again"};
   }
@@ -79,7 +79,7 @@ Result<PeerIdentity> identify_peer(int socket) {
   peer.uid = credentials.uid;
   peer.gid = credentials.gid;
   peer.groups = peer_groups(socket);
-  peer.start_time = process_start_time(credentials.pid);
+  peer.start_time = shm::process_start_time(credentials.pid);
   peer.pidfd = *std::move(pidfd);
   return peer;
 }

@@ -1,42 +1,75 @@
 #include "supervisor/pool.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <exception>
 #include <utility>
 
+#include "client_lib/shm/reclaim.h"
 #include "supervisor/package_path.h"
 
 namespace slotring::supervisor {
 
-Result<std::unique_ptr<Pool>> Pool::create(boost::asio::io_context& io, LogOutput& log_output,
-                                           PoolConfig config, std::function<void()> on_change) {
+namespace {
+
+// A running pool keeps the sizes that it has.
+void keep_sizes(PoolConfig& config, const layout::Geometry& running, const Log& log) {
+  if (config.geometry() == running) return;
+  log->warn(
+      "the pool runs with other sizes than the configuration says; they are kept until the "
+      "pool is stopped: {} workers, {} slots each of {} bytes, {} of them warm, {} clients, {} "
+      "waiting",
+      running.max_workers, running.slots_per_worker, running.area_bytes, running.warm_bytes,
+      running.max_clients, running.max_waiters);
+  config.workers = running.max_workers;
+  config.slots_per_worker = running.slots_per_worker;
+  config.max_clients = running.max_clients;
+  config.max_waiting = running.max_waiters;
+  config.slot_bytes = running.area_bytes;
+  config.warm_bytes = running.warm_bytes;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Pool>> Pool::create(const ProgramSide& program, PoolConfig config) {
   Result<std::string> package_path = find_package_path(config.package_path);
   if (!package_path) return std::move(package_path).error();
   Result<ListeningSocket> socket =
       ListeningSocket::open(config.socket, config.default_socket, config.lets_others_in());
   if (!socket) return std::move(socket).error();
-  Result<std::unique_ptr<PoolMemory>> memory = PoolMemory::create(config.name, config.geometry());
-  if (!memory) return std::move(memory).error();
-  return std::unique_ptr<Pool>(new Pool(io, log_output, std::move(config), *std::move(package_path),
-                                        *std::move(socket), *std::move(memory),
-                                        std::move(on_change)));
+  Result<SeatSockets> seat_sockets = SeatSockets::open(config.socket);
+  if (!seat_sockets) return std::move(seat_sockets).error();
+  const Log log = program.log_output.make_log(config.name);
+  Result<FoundPool> found =
+      find_running_pool(*seat_sockets, config.name, log, program.keep_waiting);
+  if (!found) return std::move(found).error();
+  const bool adopted = found->memory != nullptr;
+  if (adopted) {
+    keep_sizes(config, found->memory->segment().geometry(), log);
+  } else {
+    Result<std::unique_ptr<PoolMemory>> made = PoolMemory::create(config.name, config.geometry());
+    if (!made) return std::move(made).error();
+    found->memory = *std::move(made);
+  }
+  return std::unique_ptr<Pool>(
+      new Pool(program, std::move(config),
+               {*std::move(package_path), *std::move(socket), *std::move(seat_sockets),
+                std::move(found->memory), adopted, std::move(found->workers)}));
 }
 
-Pool::Pool(boost::asio::io_context& io, LogOutput& log_output, PoolConfig config,
-           std::string package_path, ListeningSocket socket, std::unique_ptr<PoolMemory> memory,
-           std::function<void()> on_change)
+Pool::Pool(const ProgramSide& program, PoolConfig config, Parts parts)
     : config_(std::move(config)),
-      package_path_(std::move(package_path)),
-      log_(log_output.make_log(config_.name)),
-      on_change_(std::move(on_change)),
-      socket_(std::move(socket)),
-      memory_(std::move(memory)),
-      slots_(memory_->segment()),
-      methods_(memory_->segment()),
-      reception_(io, log_, config_.name, AccessList(config_.allow_users, config_.allow_groups),
-                 *memory_, slots_),
-      seat_side_{io,       log_output, config_,  package_path_,
-                 *memory_, slots_,     methods_, [this] { on_phase(); }} {
+      parts_(std::move(parts)),
+      log_(program.log_output.make_log(config_.name)),
+      on_change_(program.on_change),
+      slots_(parts_.memory->segment()),
+      methods_(parts_.memory->segment()),
+      reception_(program.io, log_, config_.name,
+                 AccessList(config_.allow_users, config_.allow_groups), *parts_.memory, slots_),
+      seat_side_{program.io, program.log_output,  config_,  parts_.package_path,   *parts_.memory,
+                 slots_,     parts_.seat_sockets, methods_, [this] { on_phase(); }} {
+  reception_.set_upgrade(program.upgrade);
   for (shm::SeatIndex index = 0; index < config_.workers; ++index) {
     seats_.push_back(std::make_unique<Seat>(seat_side_, index));
   }
@@ -52,10 +85,42 @@ Status Pool::start() {
     return Error{ErrorCode::kSystemLimit,
                  std::string("starting the audit's thread: ") + failed.what()};
   }
-  if (Status opened = reception_.open(socket_.take_socket()); !opened) return opened;
-  log_->info("listening at {}, starting {} workers", config_.socket, config_.workers);
-  for (const auto& seat : seats_) seat->start();
+  if (parts_.adopted) {
+    if (Status taken = take_over(); !taken) return taken;
+  }
+  if (Status opened = reception_.open(parts_.socket.take_socket()); !opened) return opened;
+  start_seats();
+  layout::ControlHeader& header = parts_.memory->segment().header();
+  header.supervisor_pid.store(::getpid(), std::memory_order_relaxed);
+  // Release: a client that sees this finds the new supervisor listening.
+  if (parts_.adopted) header.supervisor_epoch.fetch_add(1, std::memory_order_release);
   return Done{};
+}
+
+// Everything that an earlier supervisor knew, and what happened since it died.
+Status Pool::take_over() {
+  methods_.adopt();
+  for (FoundWorker& worker : parts_.workers) {
+    if (worker.seat >= seats_.size()) continue;  // of no seat of this memory
+    if (Status taken = seats_[worker.seat]->take_over(std::move(worker)); !taken) return taken;
+  }
+  if (Status adopted = reception_.adopt_clients(); !adopted) return adopted;
+  // It may have died in an audit, or between a death and its audit.
+  shm::audit_hints(slots_);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - started_at_;
+  log_->info(
+      "listening at {}, took over {} workers and {} clients of an earlier supervisor in {:.3f} s",
+      config_.socket, parts_.workers.size(), reception_.clients(), took.count());
+  return Done{};
+}
+
+void Pool::start_seats() {
+  if (!parts_.adopted) {
+    log_->info("listening at {}, starting {} workers", config_.socket, config_.workers);
+  }
+  for (const auto& seat : seats_) {
+    if (seat->phase() == SeatPhase::kVacant) seat->start();
+  }
 }
 
 void Pool::drain() {
@@ -96,6 +161,7 @@ void Pool::check_ready() {
 void Pool::finish() {
   for (const auto& seat : seats_) seat->retire();
   stopped_ = true;
+  parts_.seat_sockets.remove();
   log_->info("stopped");
   on_change_();
 }

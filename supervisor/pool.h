@@ -3,6 +3,9 @@
 //
 //     create -> start -> [ready] -> drain -> [hasten] -> stopped
 //
+// A pool that an earlier supervisor left running is taken over: its memory, its workers and its
+// clients, none of which notices more than that there was no supervisor for a while.
+//
 // Bound: from drain() to stopped no longer than drain_timeout + stop_timeout and what the kernel
 // needs to end processes. Belongs to the thread of the io_context, but for the audit's own thread.
 
@@ -18,6 +21,7 @@
 #include <boost/asio/io_context.hpp>
 
 #include "client_lib/shm/slot_pool.h"
+#include "supervisor/adoption.h"
 #include "supervisor/config.h"
 #include "supervisor/listening_socket.h"
 #include "supervisor/log_output.h"
@@ -25,21 +29,31 @@
 #include "supervisor/pool_memory.h"
 #include "supervisor/reception.h"
 #include "supervisor/seat.h"
+#include "supervisor/seat_sockets.h"
 #include "supervisor/waiting_audit.h"
 
 namespace slotring::supervisor {
 
 class Pool {
  public:
-  // Takes the pool's socket and makes its memory; nobody is let in yet. `on_change` is called when
-  // ready() or stopped() may have become true. `io` and `log_output` outlive this. Errors: REFUSED
-  // (another supervisor serves it), OUT_OF_MEMORY, SYSTEM_LIMIT, INVALID_ARGUMENT.
-  static Result<std::unique_ptr<Pool>> create(boost::asio::io_context& io, LogOutput& log_output,
-                                              PoolConfig config, std::function<void()> on_change);
+  // What the whole program does for its pools.
+  struct ProgramSide {
+    boost::asio::io_context& io;
+    LogOutput& log_output;
+    std::function<void()> on_change;     // ready() or stopped() may have become true
+    std::function<bool()> keep_waiting;  // see find_running_pool()
+    std::function<Status()> upgrade;     // asked for by somebody who may
+  };
+  // Takes the pool's socket, and finds its memory or makes it; nobody is let in yet. Errors:
+  // REFUSED (another supervisor serves it), VERSION_MISMATCH (it runs, and is another build's),
+  // OUT_OF_MEMORY, SYSTEM_LIMIT, INVALID_ARGUMENT.
+  static Result<std::unique_ptr<Pool>> create(const ProgramSide& program, PoolConfig config);
   ~Pool();
 
-  // Lets clients in and launches all workers.
+  // Lets clients in, and launches the workers that there are not.
   Status start();
+  // Leaves all that runs to the next supervisor. Only destruction may follow.
+  void leave() { parts_.socket.leave(); }
   // Takes no new calls, lets workers end those that they have, and ends the workers.
   void drain();
   // Ends the workers now; once more kills them. REQUIRES: drain() was called.
@@ -52,20 +66,27 @@ class Pool {
   const std::string& name() const { return config_.name; }
 
  private:
-  Pool(boost::asio::io_context& io, LogOutput& log_output, PoolConfig config,
-       std::string package_path, ListeningSocket socket, std::unique_ptr<PoolMemory> memory,
-       std::function<void()> on_change);
+  // What create() has taken or made.
+  struct Parts {
+    std::string package_path;
+    ListeningSocket socket;
+    SeatSockets seat_sockets;
+    std::unique_ptr<PoolMemory> memory;
+    bool adopted;  // the memory was there
+    std::vector<FoundWorker> workers;
+  };
+  Pool(const ProgramSide& program, PoolConfig config, Parts parts);
 
+  Status take_over();
+  void start_seats();
   void on_phase();
   void check_ready();
   void finish();
 
   PoolConfig config_;
-  std::string package_path_;
+  Parts parts_;
   Log log_;
   std::function<void()> on_change_;
-  ListeningSocket socket_;
-  std::unique_ptr<PoolMemory> memory_;
   shm::SlotPool slots_;
   MethodTable methods_;
   Reception reception_;

@@ -13,6 +13,41 @@ Result<PoolMemory::Data> PoolMemory::create_data(const char* name,
   return Data{*std::move(writable), *std::move(readable)};
 }
 
+Result<PoolMemory::Data> PoolMemory::adopt_data(const shm::UniqueFd& memory,
+                                                const layout::Geometry& geometry) {
+  // First: what is sealed is memory, and no file that a writable descriptor could do harm to.
+  const std::uint64_t bytes = geometry.slots() * geometry.area_bytes;
+  if (Status checked = shm::check_memory(memory, bytes); !checked) {
+    return std::move(checked).error();
+  }
+  Result<shm::UniqueFd> writable = shm::reopen_writable(memory);
+  if (!writable) return std::move(writable).error();
+  Result<shm::UniqueFd> readable = shm::reopen_read_only(memory);
+  if (!readable) return std::move(readable).error();
+  return Data{*std::move(writable), *std::move(readable)};
+}
+
+Result<std::unique_ptr<PoolMemory>> PoolMemory::adopt(std::vector<shm::UniqueFd> descriptors,
+                                                      const layout::Geometry& geometry) {
+  if (descriptors.size() != 3) {
+    return Error{ErrorCode::kBadSegment, "the worker handed over " +
+                                             std::to_string(descriptors.size()) +
+                                             " descriptors instead of 3"};
+  }
+  Result<shm::ControlSegment> segment =
+      shm::ControlSegment::open(std::move(descriptors[0]), geometry, shm::Access::kReadWrite);
+  if (!segment) return std::move(segment).error();
+  Result<shm::UniqueFd> readable_control = shm::reopen_read_only(segment->memory());
+  if (!readable_control) return std::move(readable_control).error();
+  Result<Data> requests = adopt_data(descriptors[1], geometry);
+  if (!requests) return std::move(requests).error();
+  Result<Data> replies = adopt_data(descriptors[2], geometry);
+  if (!replies) return std::move(replies).error();
+  return std::unique_ptr<PoolMemory>(new PoolMemory(*std::move(segment),
+                                                    *std::move(readable_control),
+                                                    *std::move(requests), *std::move(replies)));
+}
+
 Result<std::unique_ptr<PoolMemory>> PoolMemory::create(std::string_view pool,
                                                        const layout::Geometry& geometry) {
   Result<shm::ControlSegment> segment = shm::ControlSegment::create(pool, geometry);

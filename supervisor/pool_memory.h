@@ -26,7 +26,15 @@ class PoolMemory {
   static Result<std::unique_ptr<PoolMemory>> create(std::string_view pool,
                                                     const layout::Geometry& geometry);
 
+  // The memory of a pool that runs already: control, request and reply data as one of its workers
+  // holds them. Errors: BAD_SEGMENT (they are not what `geometry` says, or not sealed),
+  // VERSION_MISMATCH, SYSTEM_LIMIT, INTERNAL (it is another user's). REQUIRES: is_valid(geometry).
+  static Result<std::unique_ptr<PoolMemory>> adopt(std::vector<shm::UniqueFd> descriptors,
+                                                   const layout::Geometry& geometry);
+
   const shm::ControlSegment& segment() const { return segment_; }
+  // As it was when this object was made, whatever peers have written since.
+  std::uint64_t instance() const { return instance_; }
   // To be sent with a Welcome; they stay this object's.
   std::vector<int> descriptors_for(wire::Role role) const;
 
@@ -36,15 +44,18 @@ class PoolMemory {
     shm::UniqueFd readable;
   };
   static Result<Data> create_data(const char* name, const layout::Geometry& geometry);
+  static Result<Data> adopt_data(const shm::UniqueFd& memory, const layout::Geometry& geometry);
 
   PoolMemory(shm::ControlSegment segment, shm::UniqueFd readable_control, Data requests,
              Data replies)
       : segment_(std::move(segment)),
+        instance_(segment_.header().instance),
         readable_control_(std::move(readable_control)),
         requests_(std::move(requests)),
         replies_(std::move(replies)) {}
 
   shm::ControlSegment segment_;
+  std::uint64_t instance_;
   shm::UniqueFd readable_control_;
   Data requests_;
   Data replies_;

@@ -1,55 +1,70 @@
 #include "supervisor/process_watch.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cassert>
 #include <cerrno>
-#include <fstream>
-#include <sstream>
 
-#include "client_lib/shm/memory.h"
+#include "schemas/control_layout.h"
 
 namespace slotring::supervisor {
 
-Result<shm::UniqueFd> open_pidfd(pid_t pid) {
-  // By number: glibc 2.36 declares it without C linkage.
-  shm::UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  if (pidfd.valid()) return pidfd;
-  if (errno == ESRCH) {
-    return Error{ErrorCode::kWorkerUnavailable, "process " + std::to_string(pid) + " has ended"};
+namespace {
+
+// <linux/pidfd.h> of Linux 6.15, which Debian 12's does not have.
+constexpr unsigned kSignalProcessGroup = 1u << 2;  // PIDFD_SIGNAL_PROCESS_GROUP
+struct PidfdInfo {
+  std::uint64_t mask;
+  std::uint64_t cgroup_id;
+  std::uint32_t ids[11];
+  std::int32_t exit_code;
+};
+static_assert(sizeof(PidfdInfo) == 64);
+constexpr std::uint64_t kPidfdInfoExit = 1u << 3;               // PIDFD_INFO_EXIT
+constexpr unsigned long kGetInfo = _IOWR(0xFF, 11, PidfdInfo);  // PIDFD_GET_INFO
+
+// How a process that is no child ended. The kernel knows once its parent has reaped it.
+int exit_status_of_stranger(int pidfd) {
+  constexpr int kReapedWithinMs = 20;
+  pollfd waited{pidfd, 0, 0};  // POLLHUP alone: it was reaped
+  ::poll(&waited, 1, kReapedWithinMs);
+  PidfdInfo info{};
+  info.mask = kPidfdInfoExit;
+  if (::ioctl(pidfd, kGetInfo, &info) != 0 || (info.mask & kPidfdInfoExit) == 0) {
+    return layout::kUnknownWaitStatus;
   }
-  return shm::system_error("pidfd_open", errno);
+  return info.exit_code;
 }
 
-std::uint64_t process_start_time(pid_t pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-  std::string stat;
-  std::getline(file, stat);
-  // The second field is the command in parentheses, which may hold anything, parentheses too.
-  const std::size_t command_end = stat.rfind(')');
-  if (command_end == std::string::npos) return 0;
-  std::istringstream fields(stat.substr(command_end + 1));
-  constexpr int kStartTimeField = 22;  // man 5 proc, counted from 1
-  std::string skipped;
-  for (int field = 3; field < kStartTimeField; ++field) fields >> skipped;
-  std::uint64_t start_time = 0;
-  fields >> start_time;
-  return fields ? start_time : 0;
+}  // namespace
+
+bool signal_group(int pidfd, pid_t pid, int signal) {
+  assert(pid > 1);  // else the signal would go to everybody
+  if (::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, kSignalProcessGroup) == 0) {
+    return true;
+  }
+  if (errno != EINVAL) return false;  // a kernel that does not know the flag
+  siginfo_t unreaped{};
+  if (::waitid(P_PIDFD, static_cast<id_t>(pidfd), &unreaped, WEXITED | WNOHANG | WNOWAIT) == 0) {
+    return ::kill(-pid, signal) == 0;  // a child keeps its pid until it is reaped
+  }
+  return ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0) == 0;
 }
 
 int reap_group(int pidfd, pid_t pid) {
-  assert(pid > 1);
-  ::kill(-pid, SIGKILL);
+  signal_group(pidfd, pid, SIGKILL);
   siginfo_t info{};
   int result;
   do {
     result = ::waitid(P_PIDFD, static_cast<id_t>(pidfd), &info, WEXITED);
   } while (result != 0 && errno == EINTR);
-  if (result != 0) return 0;
+  if (result != 0) return exit_status_of_stranger(pidfd);
   switch (info.si_code) {
     case CLD_KILLED:
       return info.si_status;
@@ -61,13 +76,14 @@ int reap_group(int pidfd, pid_t pid) {
 }
 
 void kill_and_reap(pid_t pid) {
-  assert(pid > 1);  // else the signal would go to everybody
+  assert(pid > 1);
   ::kill(-pid, SIGKILL);
   while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
   }
 }
 
 std::string describe_wait_status(int wait_status) {
+  if (wait_status == layout::kUnknownWaitStatus) return "ended";
   if (WIFSIGNALED(wait_status)) {
     const int signal = WTERMSIG(wait_status);
     const char* name = ::sigdescr_np(signal);

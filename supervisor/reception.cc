@@ -1,6 +1,7 @@
 #include "supervisor/reception.h"
 
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -8,6 +9,7 @@
 #include <utility>
 
 #include "client_lib/shm/memory.h"
+#include "client_lib/shm/process_identity.h"
 
 namespace slotring::supervisor {
 
@@ -40,6 +42,48 @@ Status Reception::open(shm::UniqueFd listening) {
       ReadableWatch::start(io_, std::move(listening), [this] { accept_some(); });
   if (!watch) return std::move(watch).error();
   listening_ = *std::move(watch);
+  return Done{};
+}
+
+Status Reception::adopt_clients() {
+  for (const ClientTable::Adopted& client : clients_.adopt()) {
+    if (Status adopted = adopt_client(client); !adopted) return adopted;
+  }
+  return Done{};
+}
+
+Status Reception::adopt_client(const ClientTable::Adopted& client) {
+  auto peer = std::make_unique<Peer>(io_);
+  peer->stage = Peer::Stage::kClient;
+  peer->name = client.name;
+  peer->index = client.index;
+  peer->identity.pid = client.process.pid;
+  peer->identity.start_time = client.process.start_time;
+  const PeerId id = next_id_++;
+  if (client.left) {
+    log_reclaimed(*peer, "left", clients_.reclaim(client.index));
+    return Done{};
+  }
+  if (client.process.pid == 0) {
+    log_->warn(
+        "client {} \"{}\" lives where its pid cannot be seen: its slots cannot be taken back "
+        "before it calls again",
+        client.index, client.name);
+  } else {
+    Result<shm::UniqueFd> pidfd = shm::open_pidfd(client.process);
+    if (!pidfd && pidfd.error().code != ErrorCode::kWorkerUnavailable) {
+      return std::move(pidfd).error();
+    }
+    if (!pidfd || shm::has_ended(*pidfd)) {
+      log_reclaimed(*peer, "died", clients_.reclaim(client.index));
+      return Done{};
+    }
+    Result<ReadableWatch> life =
+        ReadableWatch::start(io_, *std::move(pidfd), [this, id] { on_death(id); });
+    if (!life) return std::move(life).error();
+    peer->life = *std::move(life);
+  }
+  peers_.emplace(id, std::move(peer));
   return Done{};
 }
 
@@ -123,11 +167,15 @@ void Reception::on_readable(PeerId id) {
   }
   if (peer.stage == Peer::Stage::kStranger) {
     if (const auto* hello = packet->as<wire::Hello>()) return on_hello(id, peer, *hello);
+    if (const auto* rejoin = packet->as<wire::Rejoin>()) return on_rejoin(id, peer, *rejoin);
     return refuse(id, peer, {ErrorCode::kBadFrame, "the first message must be Hello"});
   }
   if (packet->as<wire::Goodbye>() != nullptr) {
     peer.said_goodbye = true;
     return;
+  }
+  if (peer.stage == Peer::Stage::kObserver && packet->as<wire::Upgrade>() != nullptr) {
+    return on_upgrade(id, peer);
   }
   log_->warn("{}: sent what no {} sends, and is cut off", peer.identity.to_string(),
              peer.stage == Peer::Stage::kClient ? "client" : "observer");
@@ -153,6 +201,59 @@ void Reception::on_hello(PeerId id, Peer& peer, const wire::Hello& hello) {
       break;
   }
   refuse(id, peer, {ErrorCode::kRefused, "workers are started by the supervisor only"});
+}
+
+void Reception::on_rejoin(PeerId id, Peer& peer, const wire::Rejoin& rejoin) {
+  if (std::optional<Error> why = refuse_rejoin(peer, rejoin)) return refuse(id, peer, *why);
+  Result<ReadableWatch> life =
+      ReadableWatch::start(io_, std::move(peer.identity.pidfd), [this, id] { on_death(id); });
+  if (!life) return refuse(id, peer, life.error());
+  const Peer& before = *client_at(rejoin.index());
+  peer.stage = Peer::Stage::kClient;
+  peer.index = before.index;
+  peer.name = before.name;
+  peer.life = *std::move(life);
+  peer.hello_timer.cancel();
+  std::erase_if(peers_, [&](const auto& entry) { return entry.second.get() == &before; });
+  log_->debug("client {} \"{}\" is back: {}", peer.index, peer.name, peer.identity.to_string());
+  if (!send_rejoined(peer.socket.fd())) on_closed(id, peer);
+}
+
+std::optional<Error> Reception::refuse_rejoin(const Peer& peer, const wire::Rejoin& rejoin) const {
+  if (!access_.admits(peer.identity)) {
+    return Error{ErrorCode::kRefused,
+                 "the pool " + pool_name_ + " does not let in " + peer.identity.to_string()};
+  }
+  if (rejoin.protocol() != layout::kProtocolVersion ||
+      rejoin.layout_hash() != layout::layout_hash() || rejoin.instance() != memory_.instance()) {
+    return Error{ErrorCode::kNotAttached, "the pool " + pool_name_ +
+                                              " was started anew since this client attached to it; "
+                                              "attach again"};
+  }
+  const Peer* before =
+      clients_.is_attached(rejoin.index(), rejoin.epoch()) ? client_at(rejoin.index()) : nullptr;
+  const bool same = before != nullptr && before->identity.pid == peer.identity.pid &&
+                    before->identity.start_time == peer.identity.start_time;
+  if (same) return std::nullopt;
+  return Error{ErrorCode::kNotAttached, "the place in the pool is not this process' own"};
+}
+
+const Reception::Peer* Reception::client_at(std::uint32_t index) const {
+  for (const auto& [id, peer] : peers_) {
+    if (peer->stage == Peer::Stage::kClient && peer->index == index) return peer.get();
+  }
+  return nullptr;
+}
+
+void Reception::on_upgrade(PeerId id, Peer& peer) {
+  const bool may = peer.identity.uid == ::geteuid() || peer.identity.uid == 0;
+  const Status accepted =
+      may && upgrade_ ? upgrade_()
+                      : Status(Error{ErrorCode::kRefused,
+                                     "only the supervisor's own user and root may upgrade it"});
+  if (!accepted) return refuse(id, peer, accepted.error());
+  log_->info("an upgrade was asked for by {}", peer.identity.to_string());
+  (void)send_upgrading(peer.socket.fd()).ok();
 }
 
 void Reception::admit_client(PeerId id, Peer& peer) {
@@ -207,11 +308,14 @@ void Reception::on_death(PeerId id) { reclaim(id, "died"); }
 
 void Reception::reclaim(PeerId id, const char* how) {
   const Peer& peer = *peers_.at(id);
-  const std::uint32_t slots = clients_.reclaim(peer.index);
-  const auto level = slots > 0 ? spdlog::level::warn : spdlog::level::debug;
-  log_->log(level, "client {} \"{}\" {}, {} of its slots were taken back: {}", peer.index,
-            peer.name, how, slots, peer.identity.to_string());
+  log_reclaimed(peer, how, clients_.reclaim(peer.index));
   forget(id);
+}
+
+void Reception::log_reclaimed(const Peer& peer, const char* how, std::uint32_t slots) const {
+  const auto level = slots > 0 ? spdlog::level::warn : spdlog::level::debug;
+  log_->log(level, "client {} \"{}\" {}, {} of its slots were taken back: pid {}", peer.index,
+            peer.name, how, slots, peer.identity.pid);
 }
 
 void Reception::refuse(PeerId id, Peer& peer, const Error& why) {

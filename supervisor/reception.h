@@ -5,6 +5,9 @@
 //        |                     |           '--> observer --close--> forgotten
 //        '-- Refused ----------'-- Refused, or silent for too long
 //
+// Clients of an earlier supervisor are known from the client table, and watched, without a word
+// from them; a stranger that says Rejoin is one of them that has noticed.
+//
 // Guarantee: what a client holds is reclaimed once, and only when its pidfd says that it is dead or
 // it has said Goodbye. A closed socket alone proves nothing: its process may live and use its
 // memory.
@@ -15,8 +18,10 @@
 #define SLOTRING_SUPERVISOR_RECEPTION_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <boost/asio/io_context.hpp>
@@ -38,6 +43,11 @@ class Reception {
 
   // Takes connections from a listening, non-blocking socket. Errors: SYSTEM_LIMIT, OUT_OF_MEMORY.
   Status open(shm::UniqueFd listening);
+  // Takes over the clients of an earlier supervisor: reclaims what those left that are dead, and
+  // watches the others. Before open(). Errors: SYSTEM_LIMIT.
+  Status adopt_clients();
+  // What an observer that may do so asks for with Upgrade. An error of it is what it is told.
+  void set_upgrade(std::function<Status()> upgrade) { upgrade_ = std::move(upgrade); }
   // From now on whoever says Hello as a client is refused with POOL_DRAINING.
   void refuse_clients() { draining_ = true; }
 
@@ -67,11 +77,18 @@ class Reception {
 
   void on_readable(PeerId id);
   void on_hello(PeerId id, Peer& peer, const wire::Hello& hello);
+  void on_rejoin(PeerId id, Peer& peer, const wire::Rejoin& rejoin);
+  std::optional<Error> refuse_rejoin(const Peer& peer, const wire::Rejoin& rejoin) const;
+  Status adopt_client(const ClientTable::Adopted& client);
+  void on_upgrade(PeerId id, Peer& peer);
   void admit_client(PeerId id, Peer& peer);
   void admit_observer(PeerId id, Peer& peer);
   void on_closed(PeerId id, Peer& peer);
   void on_death(PeerId id);
   void reclaim(PeerId id, const char* how);
+  void log_reclaimed(const Peer& peer, const char* how, std::uint32_t slots) const;
+  // The client in this place; null when it is vacant.
+  const Peer* client_at(std::uint32_t index) const;
   // These two end the peer; nothing may touch it afterwards.
   void refuse(PeerId id, Peer& peer, const Error& why);
   void forget(PeerId id);
@@ -83,6 +100,7 @@ class Reception {
   AccessList access_;
   const PoolMemory& memory_;
   ClientTable clients_;
+  std::function<Status()> upgrade_;
   bool draining_ = false;
 
   ReadableWatch listening_;

@@ -1,5 +1,6 @@
 #include "supervisor/seat.h"
 
+#include <fcntl.h>
 #include <signal.h>
 
 #include <cerrno>
@@ -20,7 +21,6 @@ using std::chrono::milliseconds;
 // A process and everything that is held for it.
 struct Seat::Worker {
   pid_t pid = -1;
-  std::uint64_t start_time = 0;
   Log log;
   ReadableWatch life;  // its pidfd
   std::unique_ptr<WorkerLink> link;
@@ -34,6 +34,9 @@ Seat::Seat(const PoolSide& pool, shm::SeatIndex index)
       name_(pool.config.name + "/" + std::to_string(index)),
       record_(pool.memory.segment().seat(index)),
       log_(pool.log_output.make_log(name_)),
+      // Of the last worker that an earlier supervisor started here, if there was one.
+      generation_(pool.memory.segment().seat_word(index).generation),
+      launches_(generation_),
       policy_(pool.config.restart),
       chance_(std::random_device{}()),
       timer_(pool.io) {}
@@ -80,6 +83,8 @@ void Seat::carry_out(SeatAction action) {
       return launch();
     case SeatAction::kPublish:
       return publish();
+    case SeatAction::kRepublish:
+      return republish();
     case SeatAction::kMarkDraining:
       return set_word(SeatState::kDraining);
     case SeatAction::kAskToDrain:
@@ -111,27 +116,78 @@ void Seat::carry_out(SeatAction action) {
 }
 
 void Seat::launch() {
-  ++generation_;
-  ready_at_ = {};
-  set_word(SeatState::kStarting);
-  record_.restarts.store(launches_++, std::memory_order_relaxed);
-  Result<LaunchedProcess> process = supervisor::launch(make_order());
-  const Status launched =
-      process ? take_on(*std::move(process)) : Status(std::move(process).error());
+  const Status launched = try_launch();
   if (launched) return;
   log_->error("cannot start a worker: {}", launched.error().to_string());
   const bool shortage = launched.error().category() == ErrorCategory::kResource;
   last_end_ = shortage ? StartEnd::kShortage : StartEnd::kWorkerDied;
-  set_word(SeatState::kLost);
-  constexpr int kNotFoundStatus = 127 << 8;  // a shell's exit status for it, as of waitpid
-  shm::write_obituary(pool_.memory.segment(), index_, generation_, 0, kNotFoundStatus,
-                      launched.error().message);
   dispatch(SeatEvent::kLaunchFailed);
 }
 
-LaunchOrder Seat::make_order() const {
+Status Seat::try_launch() {
+  if (Status walked = ensure_walked(); !walked) return walked;
+  ++generation_;
+  ready_at_ = {};
+  set_word(SeatState::kStarting);
+  record_.restarts.store(launches_++, std::memory_order_relaxed);
+  const auto start_process = [this]() -> Status {
+    Result<shm::UniqueFd> seat_socket = pool_.sockets.listen(index_);
+    if (!seat_socket) return std::move(seat_socket).error();
+    Result<LaunchedProcess> process = supervisor::launch(make_order(*seat_socket));
+    if (!process) return std::move(process).error();
+    return take_on(*std::move(process));
+  };
+  Status started = start_process();
+  if (!started) {
+    set_word(SeatState::kLost);
+    constexpr int kNotFoundStatus = 127 << 8;  // a shell's exit status for it, as of waitpid
+    shm::write_obituary(pool_.memory.segment(), index_, generation_, 0, kNotFoundStatus,
+                        started.error().message);
+    walk_slots(/*last=*/false);
+  }
+  return started;
+}
+
+// Walks the slots of an earlier supervisor's worker, which may still live: that its socket is
+// closed proves nothing. Repeats a walk that was done already: the record of it is anybody's to
+// write. Errors: SYSTEM_LIMIT while it lives, so that it is tried again.
+Status Seat::ensure_walked() {
+  if (walked_ == generation_) return Done{};
+  const shm::ProcessIdentity last{record_.pid.load(std::memory_order_relaxed),
+                                  record_.pid_start_time.load(std::memory_order_relaxed)};
+  // Anybody can write another's pid there, too: what does not hold the memory is not meant.
+  if (shm::is_alive(last) && shm::holds_memory(last.pid, pool_.memory.segment().memory())) {
+    return Error{ErrorCode::kSystemLimit,
+                 "the earlier supervisor's worker, pid " + std::to_string(last.pid) +
+                     ", lives and cannot be reached; its seat is free when it has ended"};
+  }
+  const layout::Obituary& obituary =
+      pool_.memory.segment().obituary(index_, generation_ % layout::kObituariesPerSeat);
+  if (obituary.generation.load(std::memory_order_acquire) != generation_) {
+    log_->warn("the earlier supervisor's worker, pid {}, has died meanwhile", last.pid);
+    shm::write_obituary(pool_.memory.segment(), index_, generation_, last.pid,
+                        layout::kUnknownWaitStatus, "");
+  }
+  set_word(SeatState::kLost);
+  walk_slots(/*last=*/false);
+  return Done{};
+}
+
+// Returns how many calls were lost. REQUIRES: the worker of this generation is dead, its obituary
+// is written, and the seat's word says LOST or RETIRED.
+std::uint32_t Seat::walk_slots(bool last) {
+  const std::uint32_t lost = shm::reclaim_worker(pool_.slots, index_, generation_, last);
+  record_.pid.store(0, std::memory_order_relaxed);
+  walked_ = generation_;
+  // Release: whoever finds this recorded finds the slots walked.
+  record_.walked.store(generation_, std::memory_order_release);
+  return lost;
+}
+
+LaunchOrder Seat::make_order(const shm::UniqueFd& seat_socket) const {
   const PoolConfig& config = pool_.config;
   LaunchOrder order;
+  order.seat_socket = seat_socket.get();
   order.program = config.python;
   order.directory = config.directory;
   order.environment = config.env;
@@ -147,6 +203,8 @@ LaunchOrder Seat::make_order() const {
                      "slotring.worker",
                      "--socket-fd",
                      kSocketPlace,
+                     "--seat-socket-fd",
+                     kSeatSocketPlace,
                      "--module",
                      config.module,
                      "--pool",
@@ -162,36 +220,69 @@ LaunchOrder Seat::make_order() const {
 Status Seat::take_on(LaunchedProcess process) {
   auto worker = std::make_unique<Worker>();
   worker->pid = process.pid;
-  worker->start_time = process.start_time;
   worker->log = pool_.log_output.make_log(name_ + "[" + std::to_string(process.pid) + "]");
   const auto watch = [&]() -> Status {
-    Result<std::unique_ptr<LogPipe>> output =
-        LogPipe::start(pool_.io, std::move(process.output), worker->log);
-    if (!output) return std::move(output).error();
-    worker->output = *std::move(output);
-    Result<std::unique_ptr<LogPipe>> error_output =
-        LogPipe::start(pool_.io, std::move(process.error_output), worker->log);
-    if (!error_output) return std::move(error_output).error();
-    worker->error_output = *std::move(error_output);
+    Status output =
+        watch_output(*worker, std::move(process.output), std::move(process.error_output));
+    if (!output) return output;
     Result<std::unique_ptr<WorkerLink>> link = WorkerLink::start(
         pool_.io, std::move(process.socket), {pool_.config.name, pool_.memory, pool_.methods},
         {index_, generation_}, worker->log, [this](WorkerLink::News news) { on_news(news); });
     if (!link) return std::move(link).error();
     worker->link = *std::move(link);
-    Result<ReadableWatch> life =
-        ReadableWatch::start(pool_.io, std::move(process.pidfd), [this] { on_exit(); });
-    if (!life) return std::move(life).error();
-    worker->life = *std::move(life);
-    return Done{};
+    return watch_life(*worker, std::move(process.pidfd));
   };
   if (Status watched = watch(); !watched) {
     kill_and_reap(worker->pid);
     return watched;
   }
+  record_.pid_start_time.store(process.start_time, std::memory_order_relaxed);
   record_.pid.store(worker->pid, std::memory_order_relaxed);
-  record_.pid_start_time.store(worker->start_time, std::memory_order_relaxed);
   worker->log->info("started, generation {}", generation_);
   worker_ = std::move(worker);
+  return Done{};
+}
+
+Status Seat::take_over(FoundWorker found) {
+  auto worker = std::make_unique<Worker>();
+  worker->pid = found.identity.pid;
+  worker->log = pool_.log_output.make_log(name_ + "[" + std::to_string(worker->pid) + "]");
+  Result<PipeEnds> output = make_pipe(O_NONBLOCK);
+  if (!output) return std::move(output).error();
+  Result<PipeEnds> error_output = make_pipe(O_NONBLOCK);
+  if (!error_output) return std::move(error_output).error();
+  Status watched =
+      watch_output(*worker, std::move(output->reading), std::move(error_output->reading));
+  if (!watched) return watched;
+  Result<std::unique_ptr<WorkerLink>> link = WorkerLink::start_resuming(
+      pool_.io, std::move(found.socket), {pool_.config.name, pool_.memory, pool_.methods},
+      {index_, generation_}, {std::move(output->writing), std::move(error_output->writing)},
+      worker->log, [this](WorkerLink::News news) { on_news(news); });
+  if (!link) return std::move(link).error();
+  worker->link = *std::move(link);
+  if (Status life = watch_life(*worker, std::move(found.identity.pidfd)); !life) return life;
+  worker_ = std::move(worker);
+  dispatch(SeatEvent::kFound);
+  if (found.resume) worker_->link->deliver(*found.resume);
+  return Done{};
+}
+
+Status Seat::watch_output(Worker& worker, shm::UniqueFd output, shm::UniqueFd error_output) {
+  Result<std::unique_ptr<LogPipe>> out = LogPipe::start(pool_.io, std::move(output), worker.log);
+  if (!out) return std::move(out).error();
+  Result<std::unique_ptr<LogPipe>> err =
+      LogPipe::start(pool_.io, std::move(error_output), worker.log);
+  if (!err) return std::move(err).error();
+  worker.output = *std::move(out);
+  worker.error_output = *std::move(err);
+  return Done{};
+}
+
+Status Seat::watch_life(Worker& worker, shm::UniqueFd pidfd) {
+  Result<ReadableWatch> life =
+      ReadableWatch::start(pool_.io, std::move(pidfd), [this] { on_exit(); });
+  if (!life) return std::move(life).error();
+  worker.life = *std::move(life);
   return Done{};
 }
 
@@ -203,12 +294,24 @@ void Seat::on_news(WorkerLink::News news) {
       return dispatch(SeatEvent::kSetupFailed);
     case WorkerLink::News::kConnectionLost:
       return dispatch(SeatEvent::kConnectionLost);
+    case WorkerLink::News::kResumed:
+      generation_ = worker_->link->generation();
+      return dispatch(SeatEvent::kResumed);
+    case WorkerLink::News::kResumedLeaving:
+      generation_ = worker_->link->generation();
+      return dispatch(SeatEvent::kResumedLeaving);
   }
 }
 
 void Seat::publish() {
   ready_at_ = Clock::now();
   record_.ready_ns.store(shm::monotonic_now(), std::memory_order_relaxed);
+  set_word(SeatState::kReady);
+  pool_.slots.publish(index_);
+}
+
+void Seat::republish() {
+  ready_at_ = Clock::now();
   set_word(SeatState::kReady);
   pool_.slots.publish(index_);
 }
@@ -220,9 +323,8 @@ void Seat::ask_to_drain() {
 }
 
 void Seat::signal_group(int signal) {
-  // The worker is not reaped yet, so the group's id is its own.
   worker_->log->info("sending {} to its process group", signal == SIGKILL ? "SIGKILL" : "SIGTERM");
-  if (::kill(-worker_->pid, signal) != 0 && errno != ESRCH) {
+  if (!supervisor::signal_group(worker_->life.fd(), worker_->pid, signal) && errno != ESRCH) {
     worker_->log->error("cannot be signalled: {}", shm::system_error("kill", errno).to_string());
   }
 }
@@ -241,8 +343,7 @@ void Seat::bury(bool last) {
   dead->error_output->finish();
   shm::write_obituary(pool_.memory.segment(), index_, generation_, dead->pid, status,
                       dead->error_output->tail());
-  const std::uint32_t lost = shm::reclaim_worker(pool_.slots, index_, generation_, last);
-  record_.pid.store(0, std::memory_order_relaxed);
+  const std::uint32_t lost = walk_slots(last);
   const bool expected = last && lost == 0;
   dead->log->log(expected ? spdlog::level::info : spdlog::level::warn, "{}; {} calls were running",
                  describe_wait_status(status), lost);

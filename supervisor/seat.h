@@ -3,10 +3,10 @@
 //
 // Invariants:
 //   - The seat's word in the segment follows the phase, and is written before anything that relies
-//   on it.
-//   - A successor gets the next generation, and is launched only after its predecessor was reaped,
-//   its obituary
-//     written and its slots walked.
+//     on it.
+//   - A successor gets the next generation, and is launched only after its predecessor is proven
+//     dead, its obituary written and its slots walked. That the walk was done is recorded in the
+//     segment after it, so a supervisor that takes over repeats one that was cut off.
 //   - Nothing that a worker does or fails to do ends the supervisor.
 // Belongs to the thread of the io_context.
 
@@ -24,12 +24,14 @@
 #include <boost/asio/io_context.hpp>
 
 #include "client_lib/shm/slot_pool.h"
+#include "supervisor/adoption.h"
 #include "supervisor/config.h"
 #include "supervisor/launcher.h"
 #include "supervisor/log_lines.h"
 #include "supervisor/log_output.h"
 #include "supervisor/restart_policy.h"
 #include "supervisor/seat_machine.h"
+#include "supervisor/seat_sockets.h"
 #include "supervisor/worker_link.h"
 
 namespace slotring::supervisor {
@@ -44,6 +46,7 @@ class Seat {
     const std::string& package_path;
     const PoolMemory& memory;
     const shm::SlotPool& slots;
+    const SeatSockets& sockets;
     MethodTable& methods;
     std::function<void()> on_phase;  // after every change of phase
   };
@@ -52,6 +55,8 @@ class Seat {
   ~Seat();
 
   void start() { dispatch(SeatEvent::kStart); }
+  // Instead of start(): takes over a worker of an earlier supervisor. Errors: SYSTEM_LIMIT.
+  Status take_over(FoundWorker found);
   void drain() { dispatch(SeatEvent::kDrain); }
   void hasten();
   // No worker will ever sit here again: ends what is still requested.
@@ -67,10 +72,16 @@ class Seat {
   void carry_out(SeatAction action);
 
   void launch();
+  Status try_launch();
+  Status ensure_walked();
+  std::uint32_t walk_slots(bool last);
   Status take_on(LaunchedProcess process);
-  LaunchOrder make_order() const;
+  Status watch_output(Worker& worker, shm::UniqueFd output, shm::UniqueFd error_output);
+  Status watch_life(Worker& worker, shm::UniqueFd pidfd);
+  LaunchOrder make_order(const shm::UniqueFd& seat_socket) const;
   void on_news(WorkerLink::News news);
   void publish();
+  void republish();
   void mark_draining();
   void ask_to_drain();
   void signal_group(int signal);
@@ -91,8 +102,9 @@ class Seat {
   SeatPhase phase_ = SeatPhase::kVacant;
   std::deque<SeatEvent> events_;  // those that actions raise wait for the actions' end
   bool dispatching_ = false;
-  std::uint32_t generation_ = 0;
-  std::uint32_t launches_ = 0;
+  std::uint32_t generation_;
+  std::uint32_t walked_ = 0;  // the last generation whose slots this supervisor has walked
+  std::uint32_t launches_;
   StartEnd last_end_ = StartEnd::kWorkerDied;
   Clock::time_point ready_at_{};  // of the present or last worker; epoch when it never was
   Clock::time_point ended_at_{};

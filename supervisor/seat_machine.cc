@@ -31,7 +31,20 @@ struct Row {
 // clang-format off
 constexpr Row kRows[] = {
     {Phase::kVacant, Event::kStart, Phase::kStarting, {Action::kArmStartTimer, Action::kLaunch}},
+    {Phase::kVacant, Event::kFound, Phase::kResuming, {}},
     {Phase::kVacant, Event::kDrain, Phase::kStopped, {Action::kMarkDraining}},
+
+    // No timer: it may be stopped, and what it holds is its own as long as it lives.
+    {Phase::kResuming, Event::kResumed, Phase::kReady, {Action::kRepublish}},
+    {Phase::kResuming, Event::kResumedLeaving, Phase::kEvicting,
+     {Action::kMarkDraining, Action::kArmDrainTimer}},
+    {Phase::kResuming, Event::kSetupFailed, Phase::kEvicting,
+     {Action::kTerminate, Action::kArmStopTimer}},
+    {Phase::kResuming, Event::kConnectionLost, Phase::kEvicting,
+     {Action::kTerminate, Action::kArmStopTimer}},
+    {Phase::kResuming, Event::kDied, Phase::kBackoff, {Action::kBury, Action::kPlanSuccessor}},
+    {Phase::kResuming, Event::kDrain, Phase::kDraining,
+     {Action::kMarkDraining, Action::kArmDrainTimer}},
 
     {Phase::kStarting, Event::kReady, Phase::kReady, {Action::kDisarmTimer, Action::kPublish}},
     {Phase::kStarting, Event::kLaunchFailed, Phase::kBackoff, {Action::kPlanSuccessor}},
@@ -66,6 +79,8 @@ constexpr Row kRows[] = {
     // would cut short.
     {Phase::kDraining, Event::kTimeout, Phase::kStopping,
      {Action::kTerminate, Action::kArmStopTimer}},
+    {Phase::kDraining, Event::kResumed, Phase::kDraining,
+     {Action::kAskToDrain, Action::kArmDrainTimer}},
     {Phase::kDraining, Event::kHasten, Phase::kStopping,
      {Action::kTerminate, Action::kArmStopTimer}},
     {Phase::kDraining, Event::kHastenIdle, Phase::kStopping, {Action::kArmStopTimer}},
@@ -90,16 +105,17 @@ std::optional<SeatStep> step(SeatPhase phase, SeatEvent event) {
 }
 
 const char* to_string(SeatPhase phase) {
-  constexpr const char* kNames[kSeatPhases] = {"vacant",   "starting", "ready",
-                                               "evicting", "backoff",  "failed",
-                                               "draining", "stopping", "stopped"};
+  constexpr const char* kNames[kSeatPhases] = {"vacant",   "resuming", "starting", "ready",
+                                               "evicting", "backoff",  "failed",   "draining",
+                                               "stopping", "stopped"};
   return kNames[static_cast<std::size_t>(phase)];
 }
 
 const char* to_string(SeatEvent event) {
   constexpr const char* kNames[kSeatEvents] = {
-      "start",   "launch failed", "ready", "setup failed", "connection lost", "died",
-      "timeout", "give up",       "drain", "hasten",       "hasten idle"};
+      "start",        "found",           "resumed", "resumed, leaving", "launch failed", "ready",
+      "setup failed", "connection lost", "died",    "timeout",          "give up",       "drain",
+      "hasten",       "hasten idle"};
   return kNames[static_cast<std::size_t>(event)];
 }
 

@@ -10,6 +10,9 @@
 //                            |     '-- give up --> FAILED         ^
 //                            '---- set-up failed, timeout --------'
 //
+//     VACANT -- found --> RESUMING -- resumed --> READY        a worker of an earlier supervisor
+//                            '-- resumed, leaving, or refused --> EVICTING
+//
 // (drain takes every other phase to STOPPING or, where there is no process, to STOPPED)
 //
 // Invariant: a successor is launched only from BACKOFF, so only after kBury has been carried out
@@ -26,7 +29,8 @@
 namespace slotring::supervisor {
 
 enum class SeatPhase : std::uint8_t {
-  kVacant,    // never had a worker
+  kVacant,    // has no worker yet
+  kResuming,  // a process of an earlier supervisor runs; it has not answered yet
   kStarting,  // a process runs and sets itself up
   kReady,     // serves calls
   kEvicting,  // the process was told to go, a successor is due
@@ -36,10 +40,13 @@ enum class SeatPhase : std::uint8_t {
   kStopping,  // the pool shuts down; the process was told to go
   kStopped,   // the pool shuts down; no process
 };
-inline constexpr int kSeatPhases = 9;
+inline constexpr int kSeatPhases = 10;
 
 enum class SeatEvent : std::uint8_t {
   kStart,           // the pool wants a worker here
+  kFound,           // an earlier supervisor's worker lives here
+  kResumed,         // it has answered, and serves on
+  kResumedLeaving,  // it has answered, and was told to leave
   kLaunchFailed,    // there is no process: fork, exec or a limit
   kReady,           // the handshake is complete
   kSetupFailed,     // the worker said so, or its handshake was wrong
@@ -51,11 +58,12 @@ enum class SeatEvent : std::uint8_t {
   kHasten,          // the pool shuts down, and somebody is impatient; calls are running
   kHastenIdle,      // the same; no slot of the seat is in use
 };
-inline constexpr int kSeatEvents = 11;
+inline constexpr int kSeatEvents = 14;
 
 enum class SeatAction : std::uint8_t {
   kLaunch,         // next generation, word STARTING, fork and exec
   kPublish,        // word READY, slots listed
+  kRepublish,      // the same for a worker that served already
   kMarkDraining,   // word DRAINING: nobody claims here any more
   kAskToDrain,     // Drain to the worker
   kTerminate,      // SIGTERM to the process group
@@ -80,9 +88,9 @@ std::optional<SeatStep> step(SeatPhase phase, SeatEvent event);
 
 // Whether a seat in this phase may have a process.
 constexpr bool has_process(SeatPhase phase) {
-  return phase == SeatPhase::kStarting || phase == SeatPhase::kReady ||
-         phase == SeatPhase::kEvicting || phase == SeatPhase::kDraining ||
-         phase == SeatPhase::kStopping;
+  return phase == SeatPhase::kStarting || phase == SeatPhase::kResuming ||
+         phase == SeatPhase::kReady || phase == SeatPhase::kEvicting ||
+         phase == SeatPhase::kDraining || phase == SeatPhase::kStopping;
 }
 
 // Whether nothing will happen in this seat any more once its pool shuts down.

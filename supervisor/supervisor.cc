@@ -7,33 +7,42 @@
 #include <algorithm>
 #include <exception>
 
+#include <boost/asio/post.hpp>
+
 #include "slotring/version.h"
 
 namespace slotring::supervisor {
 
-Supervisor::Supervisor(LogOutput& log_output)
+Supervisor::Supervisor(LogOutput& log_output, std::function<Status()> check_successor)
     : log_output_(log_output),
+      check_successor_(std::move(check_successor)),
       log_(log_output.make_log("supervisor")),
       io_(1),  // one thread
       signals_(io_) {}
 
-Status Supervisor::run(const std::vector<PoolConfig>& pools) {
+Result<Supervisor::Ending> Supervisor::run(const std::vector<PoolConfig>& pools) {
   log_->info("slotring {}, pid {}", version(), ::getpid());
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) signals_.add(signal);
   await_signal();
-  if (Status made = make_pools(pools); !made) return made;
+  if (Status made = make_pools(pools); !made) return std::move(made).error();
   Status started = start_pools();
   if (!started) stop();
   run_loop();
+  if (upgrading_) {
+    for (const auto& pool : pools_) pool->leave();
+  }
   pools_.clear();
-  log_->info("ended");
-  return started;
+  log_->info(upgrading_ ? "making room for the program on disk" : "ended");
+  if (!started) return std::move(started).error();
+  return upgrading_ ? Ending::kUpgrade : Ending::kStopped;
 }
 
 Status Supervisor::make_pools(const std::vector<PoolConfig>& pools) {
   for (const PoolConfig& config : pools) {
     Result<std::unique_ptr<Pool>> pool =
-        Pool::create(io_, log_output_, config, [this] { on_change(); });
+        Pool::create({io_, log_output_, [this] { on_change(); },
+                      [this] { return !asked_to_stop(); }, [this] { return prepare_upgrade(); }},
+                     config);
     if (!pool) {
       Error error = std::move(pool).error();
       error.message = "pool " + config.name + ": " + error.message;
@@ -86,6 +95,22 @@ void Supervisor::on_change() {
       std::all_of(pools_.begin(), pools_.end(), [](const auto& pool) { return pool->ready(); });
   if (ready && !was_ready_) log_->info("ready: {} pools", pools_.size());
   was_ready_ = ready;
+}
+
+// Before the loop runs: signals that have come.
+bool Supervisor::asked_to_stop() {
+  io_.poll();
+  io_.restart();
+  return draining_;
+}
+
+Status Supervisor::prepare_upgrade() {
+  if (draining_) return Error{ErrorCode::kPoolDraining, "the supervisor is stopping"};
+  if (Status able = check_successor_(); !able) return able;
+  upgrading_ = true;
+  // After whoever asked has been answered.
+  boost::asio::post(io_, [this] { io_.stop(); });
+  return Done{};
 }
 
 void Supervisor::run_loop() {

@@ -3,6 +3,7 @@
 //
 //     SIGTERM, SIGINT   drain, then end the workers; once more: do not wait; once more: kill
 //     SIGHUP            open the log file again
+//     `slotring upgrade`   leave everything as it is to the program that is on disk now
 //
 // It ends because of those only: a worker's, a client's or a shortage's failure is logged and lived
 // with.
@@ -10,7 +11,7 @@
 #ifndef SLOTRING_SUPERVISOR_SUPERVISOR_H_
 #define SLOTRING_SUPERVISOR_SUPERVISOR_H_
 
-#include <chrono>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -24,11 +25,14 @@ namespace slotring::supervisor {
 
 class Supervisor {
  public:
-  explicit Supervisor(LogOutput& log_output);
+  enum class Ending { kStopped, kUpgrade };
 
-  // Runs all pools to their end. Errors: what kept a pool from being made or started; nothing is
-  // left running then.
-  Status run(const std::vector<PoolConfig>& pools);
+  // `check_successor` says whether the program on disk can take over.
+  Supervisor(LogOutput& log_output, std::function<Status()> check_successor);
+
+  // Runs all pools to their end, or until the program is to be replaced: all processes go on then.
+  // Errors: what kept a pool from being made or started; what was started for it is ended then.
+  Result<Ending> run(const std::vector<PoolConfig>& pools);
 
  private:
   Status make_pools(const std::vector<PoolConfig>& pools);
@@ -37,14 +41,18 @@ class Supervisor {
   void on_signal(int signal);
   void stop();
   void on_change();
+  bool asked_to_stop();
+  Status prepare_upgrade();
   void run_loop();
 
   LogOutput& log_output_;
+  std::function<Status()> check_successor_;
   Log log_;
   boost::asio::io_context io_;
   boost::asio::signal_set signals_;
   std::vector<std::unique_ptr<Pool>> pools_;
   bool draining_ = false;
+  bool upgrading_ = false;
   bool was_ready_ = false;
 };
 

@@ -3,6 +3,7 @@
 #include <string_view>
 #include <vector>
 
+#include "client_lib/shm/memory.h"
 #include "supervisor/log_lines.h"
 
 namespace slotring::supervisor {
@@ -26,6 +27,19 @@ Result<std::unique_ptr<WorkerLink>> WorkerLink::start(boost::asio::io_context& i
   return link;
 }
 
+Result<std::unique_ptr<WorkerLink>> WorkerLink::start_resuming(boost::asio::io_context& io,
+                                                               shm::UniqueFd socket,
+                                                               const PoolSide& pool,
+                                                               const Place& place, Outputs outputs,
+                                                               Log log, OnNews on_news) {
+  Result<std::unique_ptr<WorkerLink>> link =
+      start(io, std::move(socket), pool, place, std::move(log), std::move(on_news));
+  if (!link) return link;
+  (*link)->stage_ = Stage::kExpectResume;
+  (*link)->outputs_ = std::move(outputs);
+  return link;
+}
+
 void WorkerLink::on_readable() {
   Result<shm::Packet> packet = receive_now(socket_.fd());
   if (packet) return on_packet(*packet);
@@ -41,6 +55,9 @@ void WorkerLink::on_packet(const shm::Packet& packet) {
   } else if (stage_ == Stage::kExpectReady) {
     if (const auto* ready = packet.as<wire::Ready>()) return on_ready(*ready);
     if (const auto* failed = packet.as<wire::SetupFailed>()) return on_setup_failed(*failed);
+  }
+  if (stage_ == Stage::kExpectResume) {
+    if (const auto* resume = packet.as<wire::Resume>()) return on_resume(packet, *resume);
   }
   if (packet.as<wire::Goodbye>() != nullptr) return;  // its exit follows
   if (stage_ != Stage::kEnded) reject({ErrorCode::kBadFrame, "a message out of turn"});
@@ -70,6 +87,40 @@ void WorkerLink::on_ready(const wire::Ready& ready) {
   log_->info("ready: {} methods, {}", ids.size(), printable(view(ready.runtime()).substr(0, 100)));
   stage_ = Stage::kPublished;
   on_news_(News::kReady);
+}
+
+void WorkerLink::on_resume(const shm::Packet& packet, const wire::Resume& resume) {
+  if (Status checked = check_resume(packet, resume); !checked) return reject(checked.error());
+  const Status sent =
+      send_resumed(socket_.fd(), outputs_.output.get(), outputs_.error_output.get());
+  outputs_ = {};
+  if (!sent) return reject(sent.error());
+  place_.generation = resume.generation();
+  stage_ = Stage::kPublished;
+  log_->info("taken over, generation {}{}", place_.generation,
+             resume.draining() ? "; it is leaving" : "");
+  on_news_(resume.draining() ? News::kResumedLeaving : News::kResumed);
+}
+
+Status WorkerLink::check_resume(const shm::Packet& packet, const wire::Resume& resume) {
+  if (std::optional<Error> mismatch = check_versions(resume)) return *std::move(mismatch);
+  if (resume.instance() != pool_.memory.instance() || packet.descriptors.empty() ||
+      !shm::is_same_memory(packet.descriptors[0], pool_.memory.segment().memory())) {
+    return Error{ErrorCode::kBadSegment, "it works on other memory than the pool's"};
+  }
+  if (resume.seat() != place_.index) {
+    return Error{ErrorCode::kBadFrame, "it answers for another seat"};
+  }
+  const auto* names = resume.methods();
+  const auto* ids = resume.method_ids();
+  if (names == nullptr || ids == nullptr || ids->size() == 0 || names->size() != ids->size()) {
+    return Error{ErrorCode::kBadFrame, "it was never published"};
+  }
+  for (flatbuffers::uoffset_t i = 0; i < names->size(); ++i) {
+    Status restored = pool_.methods.restore(view(names->Get(i)), ids->Get(i));
+    if (!restored) return restored;
+  }
+  return Done{};
 }
 
 void WorkerLink::on_setup_failed(const wire::SetupFailed& failed) {

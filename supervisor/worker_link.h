@@ -2,6 +2,7 @@
 // afterwards.
 //
 //     Hello -> Welcome + descriptors -> Ready -> Published       or, in Ready's place, SetupFailed
+//     Resume + descriptors -> Resumed + descriptors              with a dead supervisor's worker
 //
 // Belongs to one process; a successor gets a new link.
 
@@ -24,7 +25,13 @@ namespace slotring::supervisor {
 
 class WorkerLink {
  public:
-  enum class News { kReady, kSetupFailed, kConnectionLost };
+  enum class News {
+    kReady,
+    kSetupFailed,
+    kConnectionLost,
+    kResumed,         // it serves on
+    kResumedLeaving,  // the same, but it was told to leave
+  };
   using OnNews = std::function<void(News)>;
 
   // What every worker of a pool is told; all of it outlives the link.
@@ -39,11 +46,28 @@ class WorkerLink {
                                                    shm::UniqueFd socket, const PoolSide& pool,
                                                    const Place& place, Log log, OnNews on_news);
 
+  // The same for a worker of an earlier supervisor, which is to send Resume. It is told to write
+  // its stdout and stderr to `outputs`.
+  struct Outputs {
+    shm::UniqueFd output;
+    shm::UniqueFd error_output;
+  };
+  static Result<std::unique_ptr<WorkerLink>> start_resuming(boost::asio::io_context& io,
+                                                            shm::UniqueFd socket,
+                                                            const PoolSide& pool,
+                                                            const Place& place, Outputs outputs,
+                                                            Log log, OnNews on_news);
+  // Hands in a packet that was received on the socket before.
+  void deliver(const shm::Packet& packet) { on_packet(packet); }
+
+  // Of the worker's seat: as it was told, or as it said itself in Resume.
+  std::uint32_t generation() const { return place_.generation; }
+
   // Asks the worker to serve what was requested, and to leave.
   Status ask_to_drain() const { return send_drain(socket_.fd()); }
 
  private:
-  enum class Stage { kExpectHello, kExpectReady, kPublished, kEnded };
+  enum class Stage { kExpectHello, kExpectReady, kExpectResume, kPublished, kEnded };
 
   WorkerLink(const PoolSide& pool, const Place& place, Log log, OnNews on_news)
       : pool_(pool), place_(place), log_(std::move(log)), on_news_(std::move(on_news)) {}
@@ -52,6 +76,8 @@ class WorkerLink {
   void on_packet(const shm::Packet& packet);
   void on_hello(const wire::Hello& hello);
   void on_ready(const wire::Ready& ready);
+  void on_resume(const shm::Packet& packet, const wire::Resume& resume);
+  Status check_resume(const shm::Packet& packet, const wire::Resume& resume);
   void on_setup_failed(const wire::SetupFailed& failed);
   void reject(const Error& why);
   void end(News news);
@@ -62,6 +88,7 @@ class WorkerLink {
   OnNews on_news_;
   ReadableWatch socket_;
   Stage stage_ = Stage::kExpectHello;
+  Outputs outputs_;  // until they are sent
 };
 
 }  // namespace slotring::supervisor

@@ -80,6 +80,8 @@ Result<Attachment> attach(int socket, wire::Role role, std::string_view name,
   joined.supervisor_pid = welcome.supervisor_pid();
   joined.index = welcome.index();
   joined.generation = welcome.generation();
+  joined.instance = welcome.instance();
+  joined.supervisor_epoch = welcome.supervisor_epoch();
   joined.segment = std::make_shared<ControlSegment>(*std::move(segment));
   if (!observer) {
     if (Status opened = open_data(joined, *packet, geometry, role); !opened) {
@@ -87,6 +89,13 @@ Result<Attachment> attach(int socket, wire::Role role, std::string_view name,
     }
   }
   return joined;
+}
+
+Status send_rejoin(int socket, const Attachment& joined) {
+  flatbuffers::FlatBufferBuilder builder;
+  const auto rejoin = wire::CreateRejoin(builder, layout::kProtocolVersion, layout::layout_hash(),
+                                         joined.instance, joined.index, joined.generation);
+  return send_packet(socket, builder, wire::Message::Rejoin, rejoin.Union());
 }
 
 }  // namespace slotring::shm

@@ -1,4 +1,5 @@
 // Joining a pool: Hello and Welcome over its socket, and the memories that come with them, mapped.
+// And joining it again, when another supervisor has taken it over.
 
 #ifndef SLOTRING_CLIENT_LIB_SHM_ATTACHMENT_H_
 #define SLOTRING_CLIENT_LIB_SHM_ATTACHMENT_H_
@@ -20,6 +21,8 @@ struct Attachment {
   std::int32_t supervisor_pid = 0;
   std::uint32_t index = 0;                  // in the client table, or the seat
   std::uint32_t generation = 0;             // attach epoch, or the seat's generation
+  std::uint64_t instance = 0;               // of the pool's memory
+  std::uint32_t supervisor_epoch = 0;       // of the supervisor that let us in
   std::shared_ptr<ControlSegment> segment;  // read-only for an observer
   std::shared_ptr<DataMemory> requests;     // null for an observer
   std::shared_ptr<DataMemory> replies;      // null for an observer
@@ -29,6 +32,10 @@ struct Attachment {
 // (VERSION_MISMATCH, REFUSED, TOO_MANY_CLIENTS, POOL_DRAINING), DEADLINE_EXCEEDED, BAD_FRAME,
 // BAD_SEGMENT, and those of mapping memory.
 Result<Attachment> attach(int socket, wire::Role role, std::string_view name, MonotonicNs deadline);
+
+// Tells a supervisor that took the pool over that this client is there. Does not wait for the
+// answer, Rejoined or Refused. Errors: as send_packet().
+Status send_rejoin(int socket, const Attachment& joined);
 
 }  // namespace slotring::shm
 

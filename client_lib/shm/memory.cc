@@ -34,6 +34,13 @@ class MappableMemory {
   bip::mode_t mode_;
 };
 
+Result<UniqueFd> reopen(const UniqueFd& memory, int access) {
+  const std::string path = "/proc/self/fd/" + std::to_string(memory.get());
+  UniqueFd reopened(::open(path.c_str(), access | O_CLOEXEC));
+  if (!reopened.valid()) return system_error("reopening a memfd", errno);
+  return reopened;
+}
+
 }  // namespace
 
 Error system_error(const char* what, int error_number) {
@@ -60,11 +67,14 @@ Result<UniqueFd> create_memory(const char* name, std::uint64_t bytes) {
   return memory;
 }
 
-Result<UniqueFd> reopen_read_only(const UniqueFd& memory) {
-  const std::string path = "/proc/self/fd/" + std::to_string(memory.get());
-  UniqueFd reopened(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!reopened.valid()) return system_error("reopening a memfd read-only", errno);
-  return reopened;
+Result<UniqueFd> reopen_read_only(const UniqueFd& memory) { return reopen(memory, O_RDONLY); }
+Result<UniqueFd> reopen_writable(const UniqueFd& memory) { return reopen(memory, O_RDWR); }
+
+bool is_same_memory(const UniqueFd& a, const UniqueFd& b) {
+  struct stat of_a;
+  struct stat of_b;
+  return ::fstat(a.get(), &of_a) == 0 && ::fstat(b.get(), &of_b) == 0 &&
+         of_a.st_dev == of_b.st_dev && of_a.st_ino == of_b.st_ino;
 }
 
 Status check_memory(const UniqueFd& memory, std::uint64_t bytes) {

@@ -28,6 +28,11 @@ Result<UniqueFd> create_memory(const char* name, std::uint64_t bytes);
 
 // A second descriptor for the same memory that the kernel refuses to map writable.
 Result<UniqueFd> reopen_read_only(const UniqueFd& memory);
+// The reverse, for the user whose memory it is.
+Result<UniqueFd> reopen_writable(const UniqueFd& memory);
+
+// Whether both stand for the same memory.
+bool is_same_memory(const UniqueFd& a, const UniqueFd& b);
 
 // Succeeds when `memory` cannot shrink under a mapping and has exactly `bytes`.
 Status check_memory(const UniqueFd& memory, std::uint64_t bytes);

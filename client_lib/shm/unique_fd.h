@@ -3,6 +3,7 @@
 #ifndef SLOTRING_CLIENT_LIB_SHM_UNIQUE_FD_H_
 #define SLOTRING_CLIENT_LIB_SHM_UNIQUE_FD_H_
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <utility>
@@ -31,6 +32,11 @@ class UniqueFd {
  private:
   int fd_ = -1;
 };
+
+// A second descriptor of the same; invalid, with errno, when there can be none.
+inline UniqueFd duplicate(const UniqueFd& fd) {
+  return UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
+}
 
 }  // namespace slotring::shm
 

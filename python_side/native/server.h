@@ -52,6 +52,7 @@ class Server {
   // exception: a signal's handler raised it, between calls.
   bool serve(const SlowPath& slow_path);
 
+  bool draining() const { return draining_.load(std::memory_order_relaxed); }
   void drain();      // serve what is requested or claimed, then leave
   void stop();       // leave after the running call
   void interrupt();  // look at signals soon

@@ -2,10 +2,10 @@
 
 #include <fcntl.h>
 
+#include <memory>
 #include <optional>
 
-#include "client_lib/shm/unique_fd.h"
-#include "python_side/native/control.h"
+#include "client_lib/shm/supervisor_link.h"
 #include "python_side/native/error.h"
 #include "python_side/native/module.h"
 #include "python_side/native/server.h"
@@ -14,9 +14,11 @@ namespace slotring::python {
 
 namespace {
 
+using shm::SupervisorLink;
+
 // What a Python Worker owns.
 struct Joined {
-  shm::UniqueFd socket;
+  std::unique_ptr<SupervisorLink> link;
   Server server;
 };
 
@@ -35,25 +37,32 @@ shm::MonotonicNs deadline_after(double seconds) {
   return shm::monotonic_now() + static_cast<std::uint64_t>(seconds * 1e9);
 }
 
+// A child of a handler that held it open would hide this worker's end from the supervisor.
+shm::UniqueFd own(int descriptor) {
+  ::fcntl(descriptor, F_SETFD, FD_CLOEXEC);
+  return shm::UniqueFd(descriptor);
+}
+
 PyObject* new_worker(PyTypeObject* type, PyObject* arguments, PyObject* /*keywords*/) {
   int socket = -1;
+  int seat_socket = -1;
   const char* name = nullptr;
   double timeout_s = 0;
-  if (!PyArg_ParseTuple(arguments, "isd", &socket, &name, &timeout_s)) return nullptr;
+  if (!PyArg_ParseTuple(arguments, "iisd", &socket, &seat_socket, &name, &timeout_s)) {
+    return nullptr;
+  }
   const auto* state = static_cast<ModuleState*>(PyType_GetModuleState(type));
-  shm::UniqueFd owned(socket);
-  // A child of a handler that held it open would hide this worker's end from the supervisor.
-  ::fcntl(socket, F_SETFD, FD_CLOEXEC);
+  auto link = std::make_unique<SupervisorLink>(own(socket), own(seat_socket));
   std::optional<Result<shm::WorkerSeat>> seat;
   {
     const GilRelease released;
-    seat = shm::WorkerSeat::attach(socket, name, deadline_after(timeout_s));
+    seat = link->attach(name, deadline_after(timeout_s));
   }
   if (!*seat) return raise(state->failure_type, seat->error());
   Worker* worker = PyObject_New(Worker, type);
   if (worker == nullptr) return nullptr;
   worker->joined =
-      new Joined{std::move(owned), {**std::move(seat), state->area_type, state->context_type}};
+      new Joined{std::move(link), {**std::move(seat), state->area_type, state->context_type}};
   return as_object(worker);
 }
 
@@ -88,7 +97,7 @@ PyObject* publish_methods(PyObject* self, PyObject* arguments) {
   std::optional<Result<std::vector<std::uint16_t>>> ids;
   {
     const GilRelease released;
-    ids = publish(joined.socket.get(), names, runtime, deadline_after(timeout_s));
+    ids = joined.link->publish(std::move(names), runtime, deadline_after(timeout_s));
   }
   if (!*ids) return raise_failure(self, ids->error());
   joined.server.bind(std::move(methods), **ids);
@@ -101,7 +110,7 @@ PyObject* fail_setup(PyObject* self, PyObject* arguments) {
   const char* traceback = nullptr;
   if (!PyArg_ParseTuple(arguments, "sss", &python_type, &message, &traceback)) return nullptr;
   const Error failure{.message = message, .python_type = python_type, .traceback = traceback};
-  const Status sent = send_setup_failed(joined_of(self).socket.get(), failure);
+  const Status sent = joined_of(self).link->send_setup_failed(failure);
   return sent ? Ref::share(Py_None).release() : raise_failure(self, sent.error());
 }
 
@@ -113,25 +122,39 @@ PyObject* serve(PyObject* self, PyObject* arguments) {
   return joined_of(self).server.serve(slow_path) ? Ref::share(Py_None).release() : nullptr;
 }
 
+const char* name_of(SupervisorLink::Event event) {
+  switch (event) {
+    case SupervisorLink::Event::kDrain:
+      return "drain";
+    case SupervisorLink::Event::kGone:
+      return "gone";
+    case SupervisorLink::Event::kResumed:
+      return "resumed";
+    case SupervisorLink::Event::kTimeout:
+      break;
+  }
+  return "timeout";
+}
+
 PyObject* next_event(PyObject* self, PyObject* arguments) {
   int wake_fd = -1;
-  int watch_supervisor = 1;
   PyObject* timeout = Py_None;
-  if (!PyArg_ParseTuple(arguments, "ipO", &wake_fd, &watch_supervisor, &timeout)) return nullptr;
+  if (!PyArg_ParseTuple(arguments, "iO", &wake_fd, &timeout)) return nullptr;
   const double timeout_s = timeout == Py_None ? 0 : PyFloat_AsDouble(timeout);
   if (PyErr_Occurred() != nullptr) return nullptr;
   Joined& joined = joined_of(self);
-  ControlEvent event;
+  SupervisorLink::Event event;
   {
     const GilRelease released;
-    event = next_control_event(watch_supervisor != 0 ? joined.socket.get() : -1, wake_fd,
-                               timeout == Py_None ? shm::kNever : deadline_after(timeout_s),
-                               [&joined] { joined.server.interrupt(); });
+    event = joined.link->next_event(joined.server.draining(), wake_fd,
+                                    timeout == Py_None ? shm::kNever : deadline_after(timeout_s),
+                                    [&joined] { joined.server.interrupt(); });
   }
-  const char* const name = event == ControlEvent::kDrain  ? "drain"
-                           : event == ControlEvent::kGone ? "gone"
-                                                          : "timeout";
-  return PyUnicode_FromString(name);
+  return PyUnicode_FromString(name_of(event));
+}
+
+PyObject* anybody_attached(PyObject* self, PyObject* /*none*/) {
+  return PyBool_FromLong(joined_of(self).link->anybody_attached() ? 1 : 0);
 }
 
 PyObject* drain(PyObject* self, PyObject* /*none*/) {
@@ -151,7 +174,7 @@ PyObject* disown(PyObject* self, PyObject* /*none*/) {
 
 PyObject* goodbye(PyObject* self, PyObject* /*none*/) {
   // A supervisor that is gone needs no goodbye.
-  (void)send_goodbye(joined_of(self).socket.get()).ok();
+  (void)joined_of(self).link->send_goodbye().ok();
   return Ref::share(Py_None).release();
 }
 
@@ -172,7 +195,8 @@ PyMethodDef worker_methods[] = {
     {"publish", publish_methods, METH_VARARGS, "Says Ready and waits until it is published."},
     {"fail_setup", fail_setup, METH_VARARGS, "Tells the supervisor that setting up has failed."},
     {"serve", serve, METH_VARARGS, "Serves calls until drained or stopped."},
-    {"next_event", next_event, METH_VARARGS, "Waits for 'drain', 'gone' or 'timeout'."},
+    {"next_event", next_event, METH_VARARGS, "Waits for news of the supervisor."},
+    {"anybody_attached", anybody_attached, METH_NOARGS, "Whether a client is attached, and alive."},
     {"drain", drain, METH_NOARGS, "Makes serve() return when nothing is left to serve."},
     {"stop", stop, METH_NOARGS, "Makes serve() return after the running call."},
     {"disown", disown, METH_NOARGS, "Makes this process, a fork, unable to serve."},
@@ -188,7 +212,9 @@ PyGetSetDef worker_getset[] = {
 };
 
 PyType_Slot worker_slots[] = {
-    {Py_tp_doc, const_cast<char*>("Worker(socket_fd, name, timeout_s): joins a pool as a worker.")},
+    {Py_tp_doc,
+     const_cast<char*>(
+         "Worker(socket_fd, seat_socket_fd, name, timeout_s): joins a pool as a worker.")},
     {Py_tp_new, reinterpret_cast<void*>(new_worker)},
     {Py_tp_dealloc, reinterpret_cast<void*>(deallocate)},
     {Py_tp_methods, worker_methods},

@@ -1,13 +1,13 @@
 // slotring._native.Worker: the Python handle of a worker's seat, its server and its talk with the
 // supervisor.
 //
-//     worker = Worker(socket_fd, name, timeout_s)        # joins the pool: Hello, Welcome
+//     worker = Worker(socket_fd, seat_socket_fd, name, timeout_s)  # joins the pool: Hello, Welcome
 //     ... set up ...
 //     worker.publish(methods, runtime, timeout_s)        # Ready, Published
 //     worker.serve(describe, no_such_method)             # until drained or stopped
 //     worker.goodbye()
 //
-// serve() belongs to one thread; next_event(), drain(), stop() and interrupt() may be called by any
+// serve() belongs to one thread; next_event(), drain(), stop() may be called by any
 // other meanwhile.
 
 #ifndef SLOTRING_PYTHON_SIDE_NATIVE_WORKER_H_

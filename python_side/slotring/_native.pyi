@@ -28,8 +28,11 @@ class Context:
 class Worker:
     """A seat in a pool. serve() belongs to one thread, the rest of its life's events to any."""
 
-    def __init__(self, socket_fd: int, name: str, timeout_s: float, /) -> None:
-        """Joins the pool at the other end of the socket, and owns the descriptor from then on."""
+    def __init__(
+        self, socket_fd: int, seat_socket_fd: int, name: str, timeout_s: float, /
+    ) -> None:
+        """Joins the pool at the other end of the first socket; later supervisors connect to the
+        second, -1 for none. Owns both descriptors from then on."""
     @property
     def pool(self) -> str: ...
     @property
@@ -53,9 +56,12 @@ class Worker:
     ) -> None:
         """Serves calls until drained or stopped; raises what a signal's handler raises."""
     def next_event(
-        self, wake_fd: int, watch_supervisor: bool, timeout_s: float | None, /
-    ) -> Literal["drain", "gone", "timeout"]:
-        """Waits for the supervisor. Bytes at wake_fd make serve() look at signals."""
+        self, wake_fd: int, timeout_s: float | None, /
+    ) -> Literal["drain", "gone", "resumed", "timeout"]:
+        """Waits for the supervisor: it says drain, it is gone, another has taken its place. Bytes at
+        wake_fd make serve() look at signals."""
+    def anybody_attached(self) -> bool:
+        """Whether some client that has not left is alive."""
     def drain(self) -> None: ...
     def stop(self) -> None: ...
     def disown(self) -> None: ...

@@ -1,4 +1,4 @@
-"""A worker process: ``python -m slotring.worker --socket-fd N --module MODULE``.
+"""A worker process: ``python -m slotring.worker --socket-fd N --seat-socket-fd N --module MODULE``.
 
 The supervisor starts it and has the other end of the socket. Its life: join the pool, set up, be
 published, serve until told to leave, tear down. It ends with
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's: for the supervisor to act on
     try:
         name = f"{options.pool}/{options.seat}"
-        worker = _native.Worker(options.socket_fd, name, ATTACH_TIMEOUT_S)
+        worker = _native.Worker(options.socket_fd, options.seat_socket_fd, name, ATTACH_TIMEOUT_S)
     except _native.Failure as failure:
         _log(f"cannot join the pool: {failure.args[0]}")
         return EXIT_NOT_JOINED
@@ -67,6 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m slotring.worker", description=__doc__)
     parser.add_argument("--socket-fd", type=int, required=True)
+    parser.add_argument("--seat-socket-fd", type=int, default=-1)
     parser.add_argument("--module", required=True, help="the module whose handlers are served")
     parser.add_argument("--pool", default="?", help="the pool's name, for logs")
     parser.add_argument("--seat", default="?", help="the worker's seat, for logs")
@@ -155,17 +156,28 @@ def _served(worker: _native.Worker, no_such_method: Callable[[str], str]) -> boo
 
 
 def _watch(worker: _native.Worker, wake_fd: int, orphan_timeout_s: float) -> None:
-    """Blocks on the supervisor's socket, and drains when it says so or is gone for too long."""
-    while worker.next_event(wake_fd, True, None) == "drain":
-        worker.drain()
-    # Gone. Calls go on without it: they do not pass through it. A restarted supervisor that adopts
-    # this worker would be met here, in place of the wait.
-    worker.next_event(wake_fd, False, orphan_timeout_s)
-    _log(f"no supervisor for {orphan_timeout_s:g} s; leaving")
+    """Blocks on the supervisor's socket; drains when it says so, or has no successor in time.
+
+    Calls go on without a supervisor: they do not pass through it. Clients that are still there keep
+    the worker, too.
+    """
+    patience_s: float | None = None
+    while (event := worker.next_event(wake_fd, patience_s)) != "timeout" or (
+        worker.anybody_attached()
+    ):
+        if event == "drain":
+            worker.drain()
+        elif event == "gone":
+            patience_s = orphan_timeout_s
+        elif event == "resumed":
+            patience_s = None
+    _log(f"no supervisor and no client for {orphan_timeout_s:g} s; leaving")
     worker.drain()
-    worker.next_event(wake_fd, False, ORPHAN_DRAIN_S)
+    while worker.next_event(wake_fd, ORPHAN_DRAIN_S) != "timeout":
+        pass
     worker.stop()  # some client holds a claim and does not use it
-    worker.next_event(wake_fd, False, None)  # without end: signals still wake the serving thread
+    while True:  # signals still wake the serving thread
+        worker.next_event(wake_fd, None)
 
 
 def _tear_down(tear_downs: contextlib.ExitStack) -> bool:

@@ -179,7 +179,7 @@ def test_without_its_supervisor_a_worker_serves_on_until_its_patience_ends(pool)
     worker.control.close()
     assert pool.call("echo", b"orphan") == b"orphan"
     pool.expect_exit(0)
-    assert "no supervisor for 0.3 s; leaving" in worker.stderr
+    assert "no supervisor and no client for 0.3 s; leaving" in worker.stderr
     assert worker.stdout.endswith("torn down\n")
 
 

@@ -1,9 +1,8 @@
-// More of a descriptor, and fewer of all.
+// Descriptors: pairs, what they stand for, and fewer of them.
 
 #ifndef SLOTRING_TESTS_SUPPORT_DESCRIPTORS_H_
 #define SLOTRING_TESTS_SUPPORT_DESCRIPTORS_H_
 
-#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -15,10 +14,6 @@
 #include "client_lib/shm/unique_fd.h"
 
 namespace slotring::testing {
-
-inline shm::UniqueFd another(const shm::UniqueFd& fd) {
-  return shm::UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
-}
 
 inline bool same_file(int a, int b) {
   struct stat of_a, of_b;

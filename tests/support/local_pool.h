@@ -83,7 +83,7 @@ class LocalPool {
             .value());
   }
   shm::Attachment attachment(std::uint32_t index) const {
-    return {"local", 0, index, 1, segment_, requests_, replies_};
+    return {"local", 0, index, 1, segment_->header().instance, 1, segment_, requests_, replies_};
   }
 
   std::shared_ptr<shm::ControlSegment> segment_;

@@ -40,7 +40,8 @@ inline Status send_welcome(int socket, const WelcomeParts& parts) {
                                     g.area_bytes, g.warm_bytes);
   flatbuffers::FlatBufferBuilder builder;
   const auto welcome = wire::CreateWelcome(builder, builder.CreateString("local"), ::getpid(),
-                                           parts.index, parts.generation, &geometry);
+                                           parts.index, parts.generation, &geometry,
+                                           /*instance=*/1, /*supervisor_epoch=*/1);
   return shm::send_packet(socket, builder, wire::Message::Welcome, welcome.Union(),
                           parts.descriptors);
 }

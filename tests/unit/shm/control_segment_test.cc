@@ -15,14 +15,13 @@ namespace slotring::shm {
 namespace {
 
 using layout::ControlHeader;
-using testing::another;
 
 const Geometry kGeometry = testing::small_geometry(3, 5);
 
 class ControlSegmentTest : public ::testing::Test {
  protected:
   ErrorCode open_error(const Geometry& geometry = kGeometry) const {
-    const auto opened = ControlSegment::open(another(made_.memory()), geometry, Access::kReadOnly);
+    const auto opened = ControlSegment::open(shm::duplicate(made_.memory()), geometry, Access::kReadOnly);
     return opened ? ErrorCode::kOk : opened.error().code;
   }
   ControlHeader& header() const { return made_.header(); }
@@ -56,7 +55,7 @@ TEST_F(ControlSegmentTest, StartsWithFreeSlotsEmptyRingsAndNobodyWaiting) {
 
 TEST_F(ControlSegmentTest, IsSharedByWhoOpensIt) {
   const auto opened =
-      ControlSegment::open(another(made_.memory()), kGeometry, Access::kReadWrite).value();
+      ControlSegment::open(shm::duplicate(made_.memory()), kGeometry, Access::kReadWrite).value();
   opened.slot_word(14).store(99);
   EXPECT_EQ(made_.slot_word(14).load(), 99u);
 }
@@ -111,7 +110,7 @@ TEST_F(ControlSegmentTest, IsRefusedUnsealed) {
 
 TEST_F(ControlSegmentTest, KeepsItsOwnGeometryWhateverTheHeaderSaysLater) {
   const auto opened =
-      ControlSegment::open(another(made_.memory()), kGeometry, Access::kReadOnly).value();
+      ControlSegment::open(shm::duplicate(made_.memory()), kGeometry, Access::kReadOnly).value();
   header().geometry.max_workers = 1000;
   EXPECT_EQ(opened.geometry(), kGeometry);
 }

@@ -8,7 +8,6 @@
 namespace slotring::shm {
 namespace {
 
-using testing::another;
 using testing::bytes_in_use;
 
 const Geometry kGeometry = testing::small_geometry(2, 3);
@@ -16,7 +15,7 @@ const Geometry kGeometry = testing::small_geometry(2, 3);
 class DataMemoryTest : public ::testing::Test {
  protected:
   Result<DataMemory> open(const Geometry& geometry, Access access = Access::kReadWrite) const {
-    return DataMemory::open(another(memory_), geometry, access);
+    return DataMemory::open(shm::duplicate(memory_), geometry, access);
   }
 
   UniqueFd memory_ = create_data_memory("test", kGeometry).value();
@@ -48,8 +47,8 @@ TEST_F(DataMemoryTest, IsRefusedWithAGeometryOfAnotherSize) {
 
 TEST_F(DataMemoryTest, IsNotWrittenThroughAReadOnlyDescriptor) {
   const UniqueFd read_only = reopen_read_only(memory_).value();
-  EXPECT_TRUE(DataMemory::open(another(read_only), kGeometry, Access::kReadOnly).ok());
-  EXPECT_FALSE(DataMemory::open(another(read_only), kGeometry, Access::kReadWrite).ok());
+  EXPECT_TRUE(DataMemory::open(shm::duplicate(read_only), kGeometry, Access::kReadOnly).ok());
+  EXPECT_FALSE(DataMemory::open(shm::duplicate(read_only), kGeometry, Access::kReadWrite).ok());
 }
 
 }  // namespace

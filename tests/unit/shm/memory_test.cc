@@ -14,7 +14,6 @@
 namespace slotring::shm {
 namespace {
 
-using testing::another;
 using testing::bytes_in_use;
 
 constexpr std::uint64_t kPage = 4096;

@@ -62,7 +62,7 @@ TEST(Launcher, AProgramIsFoundOnPath) { EXPECT_EQ(output_of({"echo", {"x"}, "/",
 TEST(Launcher, LeadsAProcessGroupOfItsOwn) {
   const LaunchedProcess process = launch(shell("read line")).value();
   EXPECT_EQ(::getpgid(process.pid), process.pid);
-  EXPECT_EQ(process.start_time, process_start_time(process.pid));
+  EXPECT_EQ(process.start_time, shm::process_start_time(process.pid));
   EXPECT_NE(process.start_time, 0u);
   wait_for_end(process);
 }
@@ -143,8 +143,8 @@ TEST(ProcessWatch, TellsHowAProcessEnded) {
 }
 
 TEST(ProcessWatch, KnowsNoProcessThatIsNotThere) {
-  EXPECT_EQ(open_pidfd(0x3FFFFF00).error().code, ErrorCode::kWorkerUnavailable);
-  EXPECT_EQ(process_start_time(0x3FFFFF00), 0u);
+  EXPECT_EQ(shm::open_pidfd(0x3FFFFF00).error().code, ErrorCode::kWorkerUnavailable);
+  EXPECT_EQ(shm::process_start_time(0x3FFFFF00), 0u);
 }
 
 }  // namespace

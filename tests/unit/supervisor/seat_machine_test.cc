@@ -55,7 +55,14 @@ struct Expected {
 // The table once more, by hand: what is not here must mean nothing.
 const Expected kExpected[] = {
     {Phase::kVacant, Event::kStart, Phase::kStarting},
+    {Phase::kVacant, Event::kFound, Phase::kResuming},
     {Phase::kVacant, Event::kDrain, Phase::kStopped},
+    {Phase::kResuming, Event::kResumed, Phase::kReady},
+    {Phase::kResuming, Event::kResumedLeaving, Phase::kEvicting},
+    {Phase::kResuming, Event::kSetupFailed, Phase::kEvicting},
+    {Phase::kResuming, Event::kConnectionLost, Phase::kEvicting},
+    {Phase::kResuming, Event::kDied, Phase::kBackoff},
+    {Phase::kResuming, Event::kDrain, Phase::kDraining},
     {Phase::kStarting, Event::kLaunchFailed, Phase::kBackoff},
     {Phase::kStarting, Event::kReady, Phase::kReady},
     {Phase::kStarting, Event::kSetupFailed, Phase::kEvicting},
@@ -74,6 +81,7 @@ const Expected kExpected[] = {
     {Phase::kBackoff, Event::kGiveUp, Phase::kFailed},
     {Phase::kBackoff, Event::kDrain, Phase::kStopped},
     {Phase::kDraining, Event::kDied, Phase::kStopped},
+    {Phase::kDraining, Event::kResumed, Phase::kDraining},
     {Phase::kDraining, Event::kTimeout, Phase::kStopping},
     {Phase::kDraining, Event::kHasten, Phase::kStopping},
     {Phase::kDraining, Event::kHastenIdle, Phase::kStopping},
@@ -159,6 +167,13 @@ TEST(SeatMachine, AHungStartIsTerminatedThenKilledThenReplaced) {
   EXPECT_THAT(deaf->actions, ElementsAreArray({Action::kKill}));
   EXPECT_EQ(after({Event::kStart, Event::kTimeout, Event::kTimeout, Event::kDied, Event::kTimeout}),
             Phase::kStarting);
+}
+
+TEST(SeatMachine, AWorkerThatIsTakenOverIsNotLaunchedAndNotHurried) {
+  const auto found = supervisor::step(Phase::kVacant, Event::kFound);
+  EXPECT_TRUE(found->actions.empty()) << "it may be stopped, and goes on when it likes";
+  const auto resumed = supervisor::step(found->next, Event::kResumed);
+  EXPECT_THAT(resumed->actions, ElementsAreArray({Action::kRepublish}));
 }
 
 TEST(SeatMachine, ACrashLoopEndsInFailed) {

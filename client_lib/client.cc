@@ -58,12 +58,13 @@ Client::~Client() = default;
 
 Result<Client> Client::attach(std::string_view name_or_path, const AttachOptions& options) {
   const shm::MonotonicNs deadline = deadline_after(options.timeout);
-  Result<shm::UniqueFd> socket = shm::connect_to(shm::socket_path(name_or_path), deadline);
+  const std::string path = shm::socket_path(name_or_path);
+  Result<shm::UniqueFd> socket = shm::connect_to(path, deadline);
   if (!socket) return std::move(socket).error();
   const std::string name = options.name.empty() ? program_invocation_short_name : options.name;
   Result<shm::Attachment> joined = shm::attach(socket->get(), wire::Role::Client, name, deadline);
   if (!joined) return std::move(joined).error();
-  auto core = std::make_unique<ClientCore>(*std::move(socket), *std::move(joined));
+  auto core = std::make_unique<ClientCore>(*std::move(socket), *std::move(joined), path);
   if (Status usable = core->check_process(); !usable) return std::move(usable).error();
   return Client(std::move(core));
 }

@@ -6,7 +6,6 @@
 #include <cstring>
 
 #include "client_lib/shm/doorbell.h"
-#include "client_lib/shm/peer_socket.h"
 
 namespace slotring::internal {
 
@@ -44,9 +43,9 @@ shm::MonotonicNs deadline_after(std::chrono::nanoseconds timeout) {
   return shm::monotonic_now() + wait_ns;
 }
 
-ClientCore::ClientCore(shm::UniqueFd socket, shm::Attachment joined)
-    : socket_(std::move(socket)),
-      joined_(std::move(joined)),
+ClientCore::ClientCore(shm::UniqueFd socket, shm::Attachment joined, std::string socket_path)
+    : joined_(std::move(joined)),
+      supervisor_(std::move(socket), std::move(socket_path), joined_),
       pool_(*joined_.segment),
       owner_(static_cast<std::uint16_t>(joined_.index)),
       instance_(next_instance()) {
@@ -57,11 +56,7 @@ ClientCore::ClientCore(shm::UniqueFd socket, shm::Attachment joined)
 
 ClientCore::~ClientCore() {
   if (guard_.valid() && guard_.in_child()) return;
-  flatbuffers::FlatBufferBuilder builder;
-  // A supervisor that is gone needs no goodbye.
-  (void)shm::send_packet(socket_.get(), builder, wire::Message::Goodbye,
-                         wire::CreateGoodbye(builder).Union())
-      .ok();
+  supervisor_.say_goodbye();
 }
 
 Status ClientCore::check_process() const {
@@ -77,8 +72,10 @@ Status ClientCore::check_process() const {
 
 Result<Lease> ClientCore::claim(shm::MonotonicNs deadline) {
   if (Status usable = check_process(); !usable) return std::move(usable).error();
+  if (Status present = supervisor_.follow(); !present) return std::move(present).error();
   const shm::SlotIndex last = last_slot.instance == instance_ ? last_slot.slot : shm::kNoSlot;
-  Result<shm::Claim> claim = pool_.claim(owner_, last, deadline);
+  Result<shm::Claim> claim =
+      pool_.claim(owner_, last, deadline, [this] { return supervisor_.check_pool(); });
   if (!claim) return std::move(claim).error();
   last_slot = {instance_, claim->slot};
   shm::prefetch_frame_to_write(joined_.requests->area(claim->slot));
@@ -154,21 +151,30 @@ bool ClientCore::awaits_reply(const Lease& lease, const SlotWord& seen) const {
          (seen.state == SlotState::kRequested || seen.state == SlotState::kRunning);
 }
 
-bool ClientCore::await_reply(const Lease& lease) {
+ClientCore::WaitEnd ClientCore::await_reply(const Lease& lease) {
   auto& word = pool_.word(lease.slot_);
-  return sides_[lease.slot_].waiting.wait(
-      [&] { return !awaits_reply(lease, shm::load_slot(word)); },
-      [&] { sleep_until_replied(lease); }, lease.deadline_ns_);
+  bool unserved = false;
+  const auto sleep = [&] {
+    const shm::MonotonicNs until = shm::next_self_check(lease.deadline_ns_);
+    sleep_until_replied(lease, until);
+    if (until != lease.deadline_ns_ && shm::monotonic_now() >= until) {
+      unserved = !supervisor_.check_seat(joined_.segment->seat_of(lease.slot_));
+    }
+  };
+  const bool ended = sides_[lease.slot_].waiting.wait(
+      [&] { return unserved || !awaits_reply(lease, shm::load_slot(word)); }, sleep,
+      lease.deadline_ns_);
+  if (!ended) return WaitEnd::kDeadline;
+  return unserved ? WaitEnd::kUnserved : WaitEnd::kReplied;
 }
 
-void ClientCore::sleep_until_replied(const Lease& lease) const {
+void ClientCore::sleep_until_replied(const Lease& lease, shm::MonotonicNs until) const {
   auto& word = pool_.word(lease.slot_);
   SlotWord seen = shm::load_slot(word);
   while (awaits_reply(lease, seen)) {
     const auto flags = static_cast<shm::SlotFlags>(seen.flags | layout::kFlagCallerSleeps);
     if (seen.flags == flags || shm::try_set_flags(word, seen, flags)) {
-      shm::futex_wait(shm::futex_half(word), static_cast<std::uint32_t>(seen.pack()),
-                      lease.deadline_ns_);
+      shm::futex_wait(shm::futex_half(word), static_cast<std::uint32_t>(seen.pack()), until);
       return;
     }
   }
@@ -179,9 +185,14 @@ Result<ReplyView> ClientCore::wait(Lease& lease) {
   if (lease.phase_ != Lease::Phase::kSubmitted) {
     return misuse("the lease has no submitted call to wait for");
   }
-  if (!await_reply(lease)) {
+  if (const WaitEnd end = await_reply(lease); end != WaitEnd::kReplied) {
+    const shm::SeatIndex seat = joined_.segment->seat_of(lease.slot_);
     const SlotState ended_in = end_call(lease);
-    if (ended_in != SlotState::kReplied) return fail(deadline_error(ended_in));
+    if (ended_in != SlotState::kReplied) {
+      return fail(end == WaitEnd::kDeadline
+                      ? deadline_error(ended_in)
+                      : supervisor_.unserved_error(seat, ended_in == SlotState::kRequested));
+    }
   }
   __builtin_prefetch(&pool_.word(lease.slot_), 1);  // to be freed soon
   shm::prefetch_frame_to_read(joined_.replies->area(lease.slot_));
@@ -264,7 +275,9 @@ Error ClientCore::lost_error(const Lease& lease, const SlotWord& replied) const 
   Error lost{.code = ErrorCode::kWorkerLost,
              .message = "the worker (seat " + std::to_string(seat) + ", pid " +
                         std::to_string(obituary.pid.load(std::memory_order_relaxed)) + ") "};
-  if (WIFSIGNALED(status)) {
+  if (status == layout::kUnknownWaitStatus) {
+    lost.message += "ended";
+  } else if (WIFSIGNALED(status)) {
     const int signal = WTERMSIG(status);
     const char* name = ::sigabbrev_np(signal);
     lost.message += "was killed by signal " + std::to_string(signal) +

@@ -20,6 +20,7 @@
 #include "client_lib/shm/attachment.h"
 #include "client_lib/shm/frame.h"
 #include "client_lib/shm/slot_pool.h"
+#include "client_lib/supervisor_contact.h"
 #include "slotring/lease.h"
 #include "slotring/result.h"
 
@@ -27,7 +28,8 @@ namespace slotring::internal {
 
 class ClientCore {
  public:
-  ClientCore(shm::UniqueFd socket, shm::Attachment joined);
+  // `socket_path` is where later supervisors of the pool are looked for.
+  ClientCore(shm::UniqueFd socket, shm::Attachment joined, std::string socket_path = {});
   ~ClientCore();
 
   const std::string& pool_name() const { return joined_.pool; }
@@ -59,9 +61,10 @@ class ClientCore {
   }
   // Whether the word is still this lease's call, on its way to a reply.
   bool awaits_reply(const Lease& lease, const shm::SlotWord& seen) const;
-  bool await_reply(const Lease& lease);
+  enum class WaitEnd { kReplied, kDeadline, kUnserved };
+  WaitEnd await_reply(const Lease& lease);
   void ring_bell(shm::SlotIndex slot) const;
-  void sleep_until_replied(const Lease& lease) const;
+  void sleep_until_replied(const Lease& lease, shm::MonotonicNs until) const;
   // Ends a call that was not replied to: takes the request back, or abandons it. The state it was
   // ended in; kReplied when a reply came first.
   shm::SlotState end_call(Lease& lease);
@@ -70,8 +73,8 @@ class ClientCore {
   Error lost_error(const Lease& lease, const shm::SlotWord& replied) const;
   Error fail(Error error) const;  // counts it
 
-  shm::UniqueFd socket_;
   shm::Attachment joined_;
+  SupervisorContact supervisor_;
   shm::SlotPool pool_;
   std::uint16_t owner_;
   ForkGuard guard_;

@@ -66,7 +66,8 @@ std::optional<Claim> SlotPool::try_claim_scanning(std::uint16_t owner, SlotIndex
   return std::nullopt;
 }
 
-Result<Claim> SlotPool::claim(std::uint16_t owner, SlotIndex last, MonotonicNs deadline) const {
+Result<Claim> SlotPool::claim(std::uint16_t owner, SlotIndex last, MonotonicNs deadline,
+                              const StillServed& still_served) const {
   if (std::optional<Claim> claim = try_claim(owner, last)) return *claim;
   const SlotIndex start = last == kNoSlot ? 0 : last;
   const std::optional<WaiterIndex> waiter = line_.try_register(owner);
@@ -83,15 +84,19 @@ Result<Claim> SlotPool::claim(std::uint16_t owner, SlotIndex last, MonotonicNs d
       line_.leave(*waiter);
       return *claim;
     }
-    if (Status expected = check_workers_expected(); !expected) {
-      line_.leave(*waiter);
-      return std::move(expected).error();
+    Status going_on = check_workers_expected();
+    if (going_on && !line_.sleep(*waiter, next_self_check(deadline))) {
+      if (deadline != kNever && monotonic_now() >= deadline) {
+        going_on = Error{.code = ErrorCode::kDeadlineExceeded,
+                         .message = "the deadline passed before a slot was free",
+                         .retryable = true};
+      } else if (still_served) {
+        going_on = still_served();
+      }
     }
-    if (!line_.sleep(*waiter, deadline)) {
+    if (!going_on) {
       line_.leave(*waiter);
-      return Error{.code = ErrorCode::kDeadlineExceeded,
-                   .message = "the deadline passed before a slot was free",
-                   .retryable = true};
+      return std::move(going_on).error();
     }
   }
 }

@@ -16,7 +16,9 @@
 #ifndef SLOTRING_CLIENT_LIB_SHM_SLOT_POOL_H_
 #define SLOTRING_CLIENT_LIB_SHM_SLOT_POOL_H_
 
+#include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <optional>
 
@@ -27,6 +29,14 @@
 namespace slotring::shm {
 
 inline constexpr SlotIndex kNoSlot = std::numeric_limits<SlotIndex>::max();
+
+// How long a caller sleeps before it looks for itself whether it was forgotten: everybody who would
+// have woken it may be dead.
+inline constexpr std::uint64_t kSelfCheckNs = 1'000'000'000;
+inline MonotonicNs next_self_check(MonotonicNs deadline) {
+  const MonotonicNs check = monotonic_now() + kSelfCheckNs;
+  return deadline == kNever ? check : std::min(check, deadline);
+}
 
 struct Claim {
   SlotIndex slot;
@@ -46,10 +56,13 @@ class SlotPool {
   // others wait already and it would be out of order.
   [[nodiscard]] std::optional<Claim> try_claim(std::uint16_t owner, SlotIndex last = kNoSlot) const;
 
-  // Claims, waiting in line when no slot is free until `deadline`.
+  // Claims, waiting in line when no slot is free until `deadline`. Who waits looks again once in
+  // kSelfCheckNs without a wake, whoever may have died with the wake, and asks `still_served`.
   // Errors: POOL_SATURATED (line full), DEADLINE_EXCEEDED, WORKER_UNAVAILABLE or POOL_DRAINING (no
-  // worker is ready, and none will be).
-  Result<Claim> claim(std::uint16_t owner, SlotIndex last, MonotonicNs deadline) const;
+  // worker is ready, and none will be); that of `still_served`.
+  using StillServed = std::function<Status()>;
+  Result<Claim> claim(std::uint16_t owner, SlotIndex last, MonotonicNs deadline,
+                      const StillServed& still_served = {}) const;
 
   // Takes `held` to FREE, lists the slot and wakes the first waiter. False when the word is no
   // longer that step; nothing was changed then. REQUIRES: held.state -> FREE is an arrow of

@@ -1,0 +1,71 @@
+// A client's knowledge of its pool's supervisor, which may die and be followed by another.
+//
+// Calls do not need it: with a supervisor, without one, or with the next, slots are claimed and
+// replies come. It is needed when somebody dies. So a client that sees another supervisor's epoch
+// in the segment tells it that it is there; and a caller that has slept for long without a word
+// asks here whether anybody is left that would wake it.
+//
+// Thread-safe. Nothing here waits for the supervisor.
+
+#ifndef SLOTRING_CLIENT_LIB_SUPERVISOR_CONTACT_H_
+#define SLOTRING_CLIENT_LIB_SUPERVISOR_CONTACT_H_
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <string>
+
+#include "client_lib/shm/attachment.h"
+#include "slotring/result.h"
+
+namespace slotring::internal {
+
+class SupervisorContact {
+ public:
+  // `joined` outlives this. An invalid socket or an empty path: there is none, and none is missed.
+  SupervisorContact(shm::UniqueFd socket, std::string path, const shm::Attachment& joined);
+
+  // What each call begins with: tells a supervisor that has taken the pool over that this client is
+  // there. Errors: NOT_ATTACHED, when the pool was started anew and this memory is nobody's.
+  Status follow() {
+    // Acquire: partner of the supervisor's release when it listens.
+    if (epoch_in_segment() == epoch_.load(std::memory_order_relaxed)) [[likely]]
+      return Done{};
+    return rejoin();
+  }
+
+  // For a caller that waits for a reply from this seat: whether the call will still be ended by
+  // somebody. False only with no supervisor and a dead worker.
+  bool check_seat(shm::SeatIndex seat);
+  // For one that waits for a slot of any. Errors: NOT_ATTACHED; WORKER_UNAVAILABLE, with no
+  // supervisor and all workers dead.
+  Status check_pool();
+  // The error of a call for which check_seat() was false.
+  Error unserved_error(shm::SeatIndex seat, bool never_started) const;
+
+  // Everything is released: says so in the client table and to the supervisor, if there is one.
+  void say_goodbye();
+
+ private:
+  std::uint32_t epoch_in_segment() const {
+    return joined_.segment->header().supervisor_epoch.load(std::memory_order_acquire);
+  }
+  Status rejoin();
+  bool connect();
+  bool is_supervised();
+  bool is_dead(shm::SeatIndex seat) const;
+  bool anybody_serves() const;
+
+  const shm::Attachment& joined_;
+  std::string path_;
+  std::mutex mutex_;  // of this process; socket_ and next_try_ns_
+  shm::UniqueFd socket_;
+  shm::MonotonicNs next_try_ns_ = 0;
+  std::atomic<std::uint32_t> epoch_;   // of the last supervisor that was told
+  std::atomic<bool> orphaned_{false};  // the pool was started anew, with other memory
+  bool pids_are_seen_;  // the supervisor's pids mean the same in this process' pid namespace
+};
+
+}  // namespace slotring::internal
+
+#endif  // SLOTRING_CLIENT_LIB_SUPERVISOR_CONTACT_H_

@@ -39,6 +39,7 @@ void add_status(CLI::App& root, Work& chosen);
 void add_methods(CLI::App& root, Work& chosen);
 void add_call(CLI::App& root, Work& chosen);
 void add_bench(CLI::App& root, Work& chosen);
+void add_upgrade(CLI::App& root, Work& chosen);
 
 inline constexpr int kExitUsage = 2;
 int exit_code(const Error& error);

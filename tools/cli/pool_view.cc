@@ -37,6 +37,8 @@ const char* client_state_name(std::uint32_t state) {
       return "attached";
     case static_cast<std::uint32_t>(ClientState::kReclaiming):
       return "reclaiming";
+    case static_cast<std::uint32_t>(ClientState::kLeft):
+      return "left";
     default:
       return "corrupt";
   }

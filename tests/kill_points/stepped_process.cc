@@ -1,0 +1,197 @@
+#include "tests/kill_points/stepped_process.h"
+
+#include <elf.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/uio.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <exception>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <unordered_map>
+
+#include "tests/support/effort.h"
+
+namespace slotring::testing {
+namespace {
+
+#if defined(__x86_64__)
+constexpr long kBreakpoint = 0xCC;
+constexpr long kBreakpointMask = 0xFF;
+constexpr CodeAddress kBreakpointAdvance = 1;  // the trap is taken behind it
+auto& instruction_pointer(user_regs_struct& registers) { return registers.rip; }
+#elif defined(__aarch64__)
+constexpr long kBreakpoint = 0xD4200000;
+constexpr long kBreakpointMask = 0xFFFFFFFF;
+constexpr CodeAddress kBreakpointAdvance = 0;
+auto& instruction_pointer(user_regs_struct& registers) { return registers.pc; }
+#endif
+
+// Single steps and passes by a breakpoint cost about the same, two stops a pass.
+constexpr std::uint32_t kStepsAPass = 2;
+
+long trace(__ptrace_request request, pid_t pid, std::uintptr_t address = 0,
+           std::uintptr_t data = 0) {
+  errno = 0;
+  const long result = ::ptrace(request, pid, address, data);
+  if (errno != 0) throw std::system_error(errno, std::system_category(), "ptrace");
+  return result;
+}
+
+user_regs_struct registers_of(pid_t pid) {
+  user_regs_struct registers;
+  iovec into{&registers, sizeof(registers)};
+  trace(PTRACE_GETREGSET, pid, NT_PRSTATUS, reinterpret_cast<std::uintptr_t>(&into));
+  return registers;
+}
+
+[[noreturn]] void run_child(const std::function<bool()>& body) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  ::alarm(kWatchdogSeconds);
+  ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
+  ::raise(SIGSTOP);
+  bool good = false;
+  try {
+    good = body();
+  } catch (const std::exception& failure) {
+    std::fprintf(stderr, "in the child process: %s\n", failure.what());
+  }
+  std::fflush(nullptr);
+  ::_exit(good ? 0 : 1);
+}
+
+}  // namespace
+
+void Trace::finish() {
+  std::unordered_map<CodeAddress, std::uint32_t> passes;
+  ways_.clear();
+  for (const CodeAddress instruction : instructions_) {
+    Way way{instruction, ++passes[instruction], 0};
+    if (!ways_.empty()) {
+      Way onward = ways_.back();
+      ++onward.steps;
+      if (onward.passes * kStepsAPass + onward.steps < way.passes * kStepsAPass) way = onward;
+    }
+    ways_.push_back(way);
+  }
+}
+
+bool SteppedProcess::permitted() {
+  const pid_t pid = ::fork();
+  if (pid == 0) ::_exit(::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) == 0 ? 0 : 1);
+  int status = -1;
+  return ::waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+// Never inlined, and never merged with each other: their addresses mark the part's two ends.
+[[gnu::noinline, gnu::noclone]] void SteppedProcess::begin() {
+  asm volatile("# begin" ::: "memory");
+}
+[[gnu::noinline, gnu::noclone]] void SteppedProcess::end() { asm volatile("# end" ::: "memory"); }
+
+SteppedProcess::SteppedProcess(const std::function<bool()>& body) {
+  std::fflush(nullptr);
+  pid_ = ::fork();
+  if (pid_ == 0) run_child(body);
+  if (pid_ < 0) throw std::system_error(errno, std::system_category(), "fork");
+}
+
+SteppedProcess::~SteppedProcess() { kill(); }
+
+bool SteppedProcess::reach_begin() {
+  if (::waitpid(pid_, &status_, 0) != pid_ || !WIFSTOPPED(status_)) return pid_ = -1, false;
+  trace(PTRACE_SETOPTIONS, pid_, 0, PTRACE_O_EXITKILL);
+  return run_to(reinterpret_cast<CodeAddress>(&SteppedProcess::begin));
+}
+
+bool SteppedProcess::step() { return resume(PTRACE_SINGLESTEP); }
+
+bool SteppedProcess::reach(const Trace::Way& way) {
+  for (std::uint32_t pass = 0; pass < way.passes; ++pass) {
+    // From the breakpoint itself, the next pass begins behind it.
+    if (instruction() == way.breakpoint && pass > 0 && !step()) return false;
+    if (!run_to(way.breakpoint)) return false;
+  }
+  for (std::uint32_t i = 0; i < way.steps; ++i) {
+    if (!step()) return false;
+  }
+  return true;
+}
+
+bool SteppedProcess::reach_end() {
+  return run_to(reinterpret_cast<CodeAddress>(&SteppedProcess::end));
+}
+
+CodeAddress SteppedProcess::instruction() const {
+  user_regs_struct registers = registers_of(pid_);
+  return instruction_pointer(registers);
+}
+
+void SteppedProcess::set_instruction(CodeAddress address) const {
+  user_regs_struct registers = registers_of(pid_);
+  instruction_pointer(registers) = address;
+  iovec from{&registers, sizeof(registers)};
+  trace(PTRACE_SETREGSET, pid_, NT_PRSTATUS, reinterpret_cast<std::uintptr_t>(&from));
+}
+
+bool SteppedProcess::at_end() const {
+  return instruction() == reinterpret_cast<CodeAddress>(&SteppedProcess::end);
+}
+
+// With a breakpoint there and at the end, in case that it takes another way.
+bool SteppedProcess::run_to(CodeAddress address) {
+  if (instruction() == address) return true;
+  const CodeAddress end = reinterpret_cast<CodeAddress>(&SteppedProcess::end);
+  const CodeAddress places[] = {address, end};
+  long code[2];
+  for (int i = 0; i < 2; ++i) {
+    code[i] = trace(PTRACE_PEEKTEXT, pid_, places[i]);
+    const long broken = (code[i] & ~kBreakpointMask) | kBreakpoint;
+    trace(PTRACE_POKETEXT, pid_, places[i], static_cast<std::uintptr_t>(broken));
+  }
+  if (!resume(PTRACE_CONT)) return false;
+  for (int i = 1; i >= 0; --i) {  // backwards: the places may overlap
+    trace(PTRACE_POKETEXT, pid_, places[i], static_cast<std::uintptr_t>(code[i]));
+  }
+  set_instruction(instruction() - kBreakpointAdvance);
+  return instruction() == address;
+}
+
+bool SteppedProcess::resume(int request) {
+  trace(static_cast<__ptrace_request>(request), pid_);
+  if (::waitpid(pid_, &status_, 0) != pid_) throw std::system_error(errno, std::system_category());
+  if (WIFSTOPPED(status_) && WSTOPSIG(status_) == SIGTRAP) return true;
+  if (WIFSTOPPED(status_)) {
+    throw std::runtime_error("the child got signal " + std::to_string(WSTOPSIG(status_)));
+  }
+  pid_ = -1;  // it has ended, and is waited for
+  return false;
+}
+
+void SteppedProcess::kill() {
+  if (pid_ <= 0) return;
+  ::kill(pid_, SIGKILL);
+  // Stops may come first.
+  while (::waitpid(pid_, &status_, 0) == pid_ && WIFSTOPPED(status_)) {
+  }
+  pid_ = -1;
+}
+
+void SteppedProcess::go_on() { trace(PTRACE_DETACH, pid_); }
+
+bool SteppedProcess::ended() {
+  if (pid_ <= 0) return true;
+  if (::waitpid(pid_, &status_, WNOHANG) != pid_) return false;
+  pid_ = -1;
+  return true;
+}
+
+}  // namespace slotring::testing

@@ -1,0 +1,97 @@
+// A child process that this one takes through a part of its code instruction by instruction
+// (ptrace(2)), and kills or leaves stopped before a chosen one.
+//
+//     SteppedProcess child([&] { prepare(); SteppedProcess::begin(); run(); SteppedProcess::end();
+//                                return true; });
+//     child.reach_begin();
+//     child.step(); ...
+//     child.kill();        or  child.go_on();  ... child.ended() ...
+//
+// All children of one parent have their code at the same addresses, so a trace of one child's
+// instructions (Trace) serves to bring another to instruction k in little time: it runs freely to
+// breakpoints, put where the trace passes seldom, and takes only the rest in single steps.
+
+#ifndef SLOTRING_TESTS_KILL_POINTS_STEPPED_PROCESS_H_
+#define SLOTRING_TESTS_KILL_POINTS_STEPPED_PROCESS_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+namespace slotring::testing {
+
+using CodeAddress = std::uintptr_t;
+
+// The instructions from begin() to end(), in the order in which one child executed them.
+class Trace {
+ public:
+  void append(CodeAddress instruction) { instructions_.push_back(instruction); }
+  // To be called when all are there.
+  void finish();
+
+  std::uint32_t size() const { return static_cast<std::uint32_t>(instructions_.size()); }
+  CodeAddress operator[](std::uint32_t point) const { return instructions_[point]; }
+
+  // The cheapest way to `point`: to a breakpoint at an instruction before it, which is passed
+  // `passes` times on the way, and then by single steps.
+  struct Way {
+    CodeAddress breakpoint;
+    std::uint32_t passes;
+    std::uint32_t steps;
+  };
+  Way way_to(std::uint32_t point) const { return ways_[point]; }
+
+ private:
+  std::vector<CodeAddress> instructions_;
+  std::vector<Way> ways_;
+};
+
+class SteppedProcess {
+ public:
+  // Runs `body` in a child; it must call begin() and end().
+  explicit SteppedProcess(const std::function<bool()>& body);
+  ~SteppedProcess();
+  SteppedProcess(const SteppedProcess&) = delete;
+  SteppedProcess& operator=(const SteppedProcess&) = delete;
+
+  // Whether the system lets a process trace its child.
+  static bool permitted();
+
+  // What the child calls around the part that is stepped.
+  static void begin();
+  static void end();
+
+  // Each of these is false when the child came to end(), or ended, instead. Throws when it got a
+  // signal.
+  [[nodiscard]] bool reach_begin();
+  [[nodiscard]] bool step();
+  [[nodiscard]] bool reach(const Trace::Way& way);
+  [[nodiscard]] bool reach_end();
+
+  CodeAddress instruction() const;
+  bool at_end() const;
+
+  // Ends it where it is.
+  void kill();
+  // Lets it run on, untraced.
+  void go_on();
+  // Whether it has ended meanwhile.
+  bool ended();
+  // Whether its body returned true. REQUIRES: ended().
+  bool succeeded() const { return status_ == 0; }
+  int status() const { return status_; }  // as of waitpid
+
+ private:
+  bool run_to(CodeAddress address);
+  bool resume(int request);
+  void set_instruction(CodeAddress address) const;
+
+  pid_t pid_;
+  int status_ = -1;
+};
+
+}  // namespace slotring::testing
+
+#endif  // SLOTRING_TESTS_KILL_POINTS_STEPPED_PROCESS_H_

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <exception>
 #include <memory>
+#include <optional>
 
 #include "tests/kill_points/stage.h"
 #include "tests/support/effort.h"
@@ -18,14 +19,20 @@ constexpr std::uint32_t kMostInstructions = 100'000;
 // Whether the child came there; else it strayed, and is at its end.
 bool bring_to(std::uint32_t point, const Experiment& experiment, const Trace& trace, Stage& stage,
               SteppedProcess& child) {
-  const bool freely = !experiment.single_steps_only && !experiment.operation.sleeps;
-  if (freely) return point < trace.size() ? child.reach(trace.way_to(point)) : child.reach_end();
-  for (std::uint32_t i = 0; i < point; ++i) {
-    if (experiment.operation.sleeps) stage.wake_sleeper();
-    if (child.at_end()) return point == trace.size();
-    if (!child.step()) return false;
+  const std::optional<std::uint32_t> stopover = trace.stopover(point);
+  if (experiment.single_steps_only) {
+    for (std::uint32_t i = 0; i < point; ++i) {
+      if (i == stopover) (void)stage.try_wake_sleeper();
+      if (child.at_end() || !child.step()) return false;
+    }
+    return true;
   }
-  return true;
+  if (stopover) {
+    if (!child.reach(trace.way_to(*stopover))) return false;
+    // Not yet asleep: a way of its own, on which it might sleep for ever.
+    if (!stage.try_wake_sleeper()) return false;
+  }
+  return point < trace.size() ? child.reach(trace.way_to(point)) : child.reach_end();
 }
 
 // Lets a paused child run to its end.
@@ -54,8 +61,8 @@ Trace trace_of(const Experiment& experiment) {
   SteppedProcess child([&] { return stage.perform(); });
   bool on = child.reach_begin();
   while (on && !child.at_end() && trace.size() < kMostInstructions) {
+    if (experiment.operation.sleeps && stage.try_wake_sleeper()) trace.stop_over();
     trace.append(child.instruction());
-    if (experiment.operation.sleeps) stage.wake_sleeper();
     on = child.step();
   }
   trace.finish();

@@ -79,23 +79,26 @@ void tell_failure(const Experiment& experiment, const Options& options, std::uin
 
 Row run(const Experiment& experiment, const Options& options, RandomSource& random) {
   const auto began = std::chrono::steady_clock::now();
-  // The first of all takes ways of its own, to allocate.
+  // The first one of all allocates otherwise than those after it.
   (void)try_point(experiment, trace_of(experiment), 0);
-  const Trace trace = trace_of(experiment);
+  Trace trace = trace_of(experiment);
   Row row{.instructions = trace.size()};
   // The last point is the one after the last instruction.
-  const std::uint32_t end = options.point ? *options.point + 1 : trace.size() + 1;
   const std::uint32_t first =
       options.point ? *options.point : options.offset.value_or(random.below(options.stride));
-  for (std::uint32_t point = first; point < end; point += options.stride) {
+  for (std::uint32_t point = first; point <= trace.size(); point += options.stride) {
     Outcome outcome = try_point(experiment, trace, point);
     for (int i = 0; outcome.strayed && outcome.damage.empty() && i < kTriesOfStrays; ++i) {
+      trace = trace_of(experiment);
+      row.instructions = trace.size();
       outcome = try_point(experiment, trace, point);
     }
     ++row.points;
     row.strayed += outcome.strayed ? 1 : 0;
-    if (outcome.damage.empty()) continue;
-    if (++row.failures <= kMostToldOf) tell_failure(experiment, options, point, outcome.damage);
+    if (!outcome.damage.empty() && ++row.failures <= kMostToldOf) {
+      tell_failure(experiment, options, point, outcome.damage);
+    }
+    if (options.point) break;
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
   row.seconds = took.count();

@@ -77,23 +77,23 @@ bool Stage::perform() {
 
 // --- what the child waits for -----------------------------------------------------------------
 
-void Stage::wake_sleeper() {
-  if (woken_) return;
+bool Stage::try_wake_sleeper() {
+  if (woken_) return false;
   if (in_child(kWorkerPeer)) {
     const std::uint32_t bell = pool_.segment().seat(0).bell.load();
-    woken_ = (bell & shm::Doorbell<std::atomic<std::uint32_t>>::kSleeps) != 0;
-    if (woken_) peers_.submit();
-    return;
+    if ((bell & shm::Doorbell<std::atomic<std::uint32_t>>::kSleeps) == 0) return false;
+    peers_.submit();
+    return woken_ = true;
   }
   bool sleeps = pool_.segment().header().audit_bell.load() != 0;
   for (SlotIndex slot = 0; slot < kOperatedSlots; ++slot) {
     const shm::SlotWord word = pool_.word(slot);
     sleeps = sleeps || (word.has(layout::kFlagCallerSleeps) && word.state == SlotState::kRunning);
   }
-  if (!sleeps) return;
-  woken_ = true;
+  if (!sleeps) return false;
   end_running_calls();
   audit_waiters();  // another may have had the wake
+  return woken_ = true;
 }
 
 // --- the dead ---------------------------------------------------------------------------------

@@ -24,8 +24,8 @@ class Stage {
   bool perform();
 
   // --- here ---
-  // Does for a child that goes to sleep what it waits for, when it is about to sleep.
-  void wake_sleeper();
+  // Does for a child that goes to sleep what it waits for, once, when it is about to sleep.
+  [[nodiscard]] bool try_wake_sleeper();
 
   // What the supervisor does about the killed child, `client_first` or not if it was both.
   void mourn(bool client_first);

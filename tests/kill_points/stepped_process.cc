@@ -73,14 +73,16 @@ user_regs_struct registers_of(pid_t pid) {
 void Trace::finish() {
   std::unordered_map<CodeAddress, std::uint32_t> passes;
   ways_.clear();
-  for (const CodeAddress instruction : instructions_) {
+  for (std::uint32_t point = 0; point < size(); ++point) {
+    const CodeAddress instruction = instructions_[point];
     Way way{instruction, ++passes[instruction], 0};
-    if (!ways_.empty()) {
+    if (point > 0 && point - 1 != stopover_) {
       Way onward = ways_.back();
       ++onward.steps;
       if (onward.passes * kStepsAPass + onward.steps < way.passes * kStepsAPass) way = onward;
     }
     ways_.push_back(way);
+    if (point == stopover_) passes = {{instruction, 1}};
   }
 }
 

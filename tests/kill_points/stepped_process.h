@@ -9,7 +9,9 @@
 //
 // All children of one parent have their code at the same addresses, so a trace of one child's
 // instructions (Trace) serves to bring another to instruction k in little time: it runs freely to
-// breakpoints, put where the trace passes seldom, and takes only the rest in single steps.
+// breakpoints, put where the trace passes seldom, and takes only the rest in single steps. Where
+// somebody else must do something on the way, the trace has a stopover: a child is brought there
+// first.
 
 #ifndef SLOTRING_TESTS_KILL_POINTS_STEPPED_PROCESS_H_
 #define SLOTRING_TESTS_KILL_POINTS_STEPPED_PROCESS_H_
@@ -18,6 +20,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <vector>
 
 namespace slotring::testing {
@@ -28,14 +31,21 @@ using CodeAddress = std::uintptr_t;
 class Trace {
  public:
   void append(CodeAddress instruction) { instructions_.push_back(instruction); }
+  // The next instruction is where somebody else does something. At most once.
+  void stop_over() { stopover_ = size(); }
   // To be called when all are there.
   void finish();
 
   std::uint32_t size() const { return static_cast<std::uint32_t>(instructions_.size()); }
   CodeAddress operator[](std::uint32_t point) const { return instructions_[point]; }
 
-  // The cheapest way to `point`: to a breakpoint at an instruction before it, which is passed
-  // `passes` times on the way, and then by single steps.
+  // The point at which a child on its way to `point` must stop over, if any.
+  std::optional<std::uint32_t> stopover(std::uint32_t point) const {
+    return stopover_ && *stopover_ < point ? stopover_ : std::nullopt;
+  }
+
+  // The cheapest way to `point` from begin(), or from the stopover: to a breakpoint at an
+  // instruction before it, which is passed `passes` times on the way, and then by single steps.
   struct Way {
     CodeAddress breakpoint;
     std::uint32_t passes;
@@ -46,6 +56,7 @@ class Trace {
  private:
   std::vector<CodeAddress> instructions_;
   std::vector<Way> ways_;
+  std::optional<std::uint32_t> stopover_;
 };
 
 class SteppedProcess {

@@ -86,6 +86,32 @@ TEST(Deaths, ADeadClientsSlotsComeBack) {
   EXPECT_EQ(client.call("echo", "x").value().text(), "x");
 }
 
+TEST(Deaths, AClientIsDeadThoughAForkedChildOfItLives) {
+  SupervisedPool pool(kModule, "slots_per_worker = 1\n");
+  Client client = pool.attach();
+  int alive[2];  // the forked child lives until this process closes its end
+  ASSERT_EQ(::pipe(alive), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::close(alive[1]);
+    Client own = pool.attach();
+    const Lease lease = own.claim().value();
+    if (::fork() == 0) {  // with its parent's lease, memory and socket
+      char end;
+      (void)!::read(alive[0], &end, 1);
+      ::_exit(0);
+    }
+    write_file(pool.path("forked"), "");
+    for (;;) ::pause();
+  }
+  ASSERT_TRUE(eventually([&] { return pool.has("forked"); }));
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  EXPECT_EQ(client.call("echo", "x").value().text(), "x");
+  ::close(alive[0]);
+  ::close(alive[1]);
+}
+
 TEST(Deaths, CallsGoOnWhileThereIsNoSupervisor) {
   SupervisedPool pool(kModule, "orphan_timeout_s = 2\n");
   Client client = pool.attach();

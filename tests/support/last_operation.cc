@@ -128,6 +128,24 @@ const LastOperation kOperations[] = {
      }},
     {"Submit", kClientPeer, kNobody, [](Peers& p) { p.claim(); },
      [](Peers& p) { return p.lease().submit("echo", PayloadKind::kEmpty, 0).ok(); }},
+    // Above the part of its area that is always backed by memory.
+    {"SubmitLarge", kClientPeer, kNobody, [](Peers& p) { p.claim(); },
+     [](Peers& p) {
+       constexpr std::size_t kLarge = 100'000;
+       const bool sent = p.lease().request(kLarge).ok() &&
+                         p.lease().submit("echo", PayloadKind::kBytes, kLarge).ok();
+       p.lease().release();
+       return sent;
+     }},
+    {"SubmitToRetired", kClientPeer, kWorkerPeer,
+     [](Peers& p) {
+       p.claim();
+       p.pool->set_seat(0, SeatState::kRetired);
+     },
+     [](Peers& p) {
+       const Status sent = p.lease().submit("echo", PayloadKind::kEmpty, 0);
+       return !sent && sent.error().code == ErrorCode::kWorkerUnavailable;
+     }},
     {"ReleaseClaimed", kClientPeer, kNobody, [](Peers& p) { p.claim(); },
      [](Peers& p) {
        p.lease().release();
@@ -153,6 +171,15 @@ const LastOperation kOperations[] = {
        p.lease().release();
        return right;
      }},
+    {"WaitForLost", kClientPeer, kWorkerPeer,
+     [](Peers& p) {
+       p.start();
+       (void)lose_worker(p, false);
+     },
+     [](Peers& p) {
+       const Result<ReplyView> reply = p.lease().wait();
+       return !reply && reply.error().code == ErrorCode::kWorkerLost;
+     }},
     // The worker lets go of an abandoned call when all slots are taken and this client sleeps.
     {"ClaimAsleep", kClientPeer, kNobody,
      [](Peers& p) {
@@ -177,6 +204,12 @@ const LastOperation kOperations[] = {
     // A worker's.
     {"TryNext", kWorkerPeer, kNobody, [](Peers& p) { p.submit(); },
      [](Peers& p) { return p.try_next(); }},
+    // Its deadline has passed: the worker answers without a handler, and may find another.
+    {"TryNextLate", kWorkerPeer, kNobody, [](Peers& p) { p.submit(1); },
+     [](Peers& p) {
+       (void)p.try_next();
+       return true;
+     }},
     {"Reply", kWorkerPeer, kNobody, [](Peers& p) { p.start(); },
      [](Peers& p) {
        p.echo();

@@ -25,7 +25,9 @@ function(slotring_warnings target)
     $<$<CXX_COMPILER_ID:GNU>:-Wduplicated-cond>
     $<$<CXX_COMPILER_ID:GNU>:-Wlogical-op>
     # g++ 12 reports std::string's own copies (GCC bug 105651).
-    $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
+    # Part of clang's -Wconversion, and in C++ not of g++'s.
+    $<$<CXX_COMPILER_ID:Clang>:-Wno-sign-conversion>)
 
   if(SLOTRING_WERROR)
     target_compile_options(${target} PRIVATE -Werror)
@@ -33,7 +35,7 @@ function(slotring_warnings target)
       # Instrumented code misleads the flow analysis, which the dev and release presets check;
       # TSan does not see fences, so a test may report a race that a fence prevents.
       target_compile_options(${target} PRIVATE
-        -Wno-error=maybe-uninitialized
+        $<$<CXX_COMPILER_ID:GNU>:-Wno-error=maybe-uninitialized>
         $<$<CXX_COMPILER_ID:GNU>:-Wno-error=tsan>)
     endif()
   endif()

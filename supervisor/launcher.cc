@@ -221,6 +221,7 @@ void prepare_to_launch() {
 
   ::signal(SIGCHLD, SIG_DFL);  // an ignored one would reap children behind our back
   ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGXFSZ, SIG_IGN);  // a log file, or a memory, beyond RLIMIT_FSIZE is an error
 
   if (::getrlimit(RLIMIT_NOFILE, &original_descriptor_limit) != 0) return;
   rlimit raised = original_descriptor_limit;

@@ -2,13 +2,14 @@
 
 #include <chrono>
 #include <cstdio>
-#include <exception>
+#include <system_error>
 
 #include <nlohmann/json.hpp>
 #include <spdlog/async.h>
 #include <spdlog/pattern_formatter.h>
-#include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
+
+#include "supervisor/log_file.h"
 
 namespace slotring::supervisor {
 
@@ -52,14 +53,12 @@ std::unique_ptr<spdlog::formatter> make_formatter(LogFormat format) {
 
 Result<spdlog::sink_ptr> make_sink(const LogConfig& config) {
   spdlog::sink_ptr sink;
-  try {
-    if (config.file.empty()) {
-      sink = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
-    } else {
-      sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(config.file);
-    }
-  } catch (const spdlog::spdlog_ex& failed) {
-    return Error{ErrorCode::kInvalidArgument, std::string("log: ") + failed.what()};
+  if (config.file.empty()) {
+    sink = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
+  } else {
+    Result<std::shared_ptr<LogFile>> file = LogFile::open(config.file);
+    if (!file) return std::move(file).error();
+    sink = *std::move(file);
   }
   sink->set_formatter(make_formatter(config.format));
   return sink;
@@ -77,9 +76,14 @@ LogOutput::~LogOutput() = default;
 Result<std::unique_ptr<LogOutput>> LogOutput::open(const LogConfig& config) {
   Result<spdlog::sink_ptr> sink = make_sink(config);
   if (!sink) return std::move(sink).error();
-  std::unique_ptr<LogOutput> output(new LogOutput(config));
-  output->sink_->set_sinks({*sink});
-  return output;
+  try {
+    std::unique_ptr<LogOutput> output(new LogOutput(config));
+    output->sink_->set_sinks({*sink});
+    return output;
+  } catch (const std::system_error& failed) {
+    return Error{ErrorCode::kSystemLimit,
+                 std::string("starting the log's thread: ") + failed.what()};
+  }
 }
 
 Log LogOutput::make_log(const std::string& source) {

@@ -2,8 +2,8 @@
 // is no global one.
 //
 // Writing happens on a thread of its own behind a bounded queue: a reader of stderr that stops
-// reading costs log lines (the oldest), and does not stop the supervisor. Never log between fork
-// and exec.
+// reading costs log lines (the oldest), and does not stop the supervisor; nor does a full disk
+// (log_file.h). Never log between fork and exec.
 
 #ifndef SLOTRING_SUPERVISOR_LOG_OUTPUT_H_
 #define SLOTRING_SUPERVISOR_LOG_OUTPUT_H_
@@ -28,7 +28,8 @@ using Log = std::shared_ptr<spdlog::logger>;
 
 class LogOutput {
  public:
-  // Errors: INVALID_ARGUMENT when the file cannot be opened.
+  // Errors: INVALID_ARGUMENT when the file cannot be opened, SYSTEM_LIMIT (no thread, no
+  // descriptor), OUT_OF_MEMORY.
   static Result<std::unique_ptr<LogOutput>> open(const LogConfig& config);
   ~LogOutput();  // writes what is queued
   LogOutput(const LogOutput&) = delete;

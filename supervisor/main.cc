@@ -40,7 +40,7 @@ int run(const Program& program, const supervisor::Config& config) {
   for (;;) {
     Result<std::unique_ptr<supervisor::LogOutput>> log_output =
         supervisor::LogOutput::open(config.log);
-    if (!log_output) return fail(log_output.error().message);
+    if (!log_output) return fail(log_output.error().to_string());
     const auto ended = supervisor::Supervisor(**log_output, [&] {
                          return program.check_successor();
                        }).run(config.pools);

@@ -47,7 +47,8 @@ Error system_error(const char* what, int error_number) {
   ErrorCode code = ErrorCode::kInternal;
   if (error_number == ENOMEM || error_number == ENOSPC || error_number == EDQUOT) {
     code = ErrorCode::kOutOfMemory;
-  } else if (error_number == EMFILE || error_number == ENFILE || error_number == EAGAIN) {
+  } else if (error_number == EMFILE || error_number == ENFILE || error_number == EAGAIN ||
+             error_number == EFBIG) {
     code = ErrorCode::kSystemLimit;
   }
   return Error{code, std::string(what) + ": " + std::generic_category().message(error_number)};

@@ -166,6 +166,10 @@ Result<Packet> receive_packet(int socket, MonotonicNs deadline) {
     }
   }
   packet.bytes.resize(static_cast<std::size_t>(received));
+  // The kernel leaves out what this process has no numbers for.
+  if ((header.msg_flags & MSG_CTRUNC) != 0 && packet.descriptors.size() < kMaxDescriptors) {
+    return system_error("receiving descriptors", EMFILE);
+  }
   flatbuffers::Verifier verifier(packet.bytes.data(), packet.bytes.size());
   if ((header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || packet.bytes.size() < 8 ||
       !wire::VerifyPacketBuffer(verifier)) {

@@ -51,7 +51,7 @@ Status send_packet(int socket, flatbuffers::FlatBufferBuilder& builder, wire::Me
                    flatbuffers::Offset<void> message, std::span<const int> descriptors = {});
 
 // Waits for the next packet until `deadline`. Errors: DEADLINE_EXCEEDED, WORKER_UNAVAILABLE (end of
-// file), BAD_FRAME (does not verify).
+// file), SYSTEM_LIMIT (no room for its descriptors), BAD_FRAME (does not verify).
 Result<Packet> receive_packet(int socket, MonotonicNs deadline);
 
 }  // namespace slotring::shm

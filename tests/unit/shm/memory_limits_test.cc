@@ -116,6 +116,16 @@ TEST(DescriptorLimit, IsAnErrorOfConnecting) {
   expect_system_limit([] { return connect_to("/nowhere"); });
 }
 
+TEST(DescriptorLimit, IsAnErrorOfReceivingAMessageThatBringsSome) {
+  auto [ours, theirs] = testing::socket_pair();
+  flatbuffers::FlatBufferBuilder builder;
+  const int two[] = {0, 0};
+  ASSERT_TRUE(send_packet(theirs.get(), builder, wire::Message::Goodbye,
+                          wire::CreateGoodbye(builder).Union(), two)
+                  .ok());
+  expect_system_limit([&] { return receive_packet(ours.get(), kNever); });
+}
+
 TEST(DescriptorLimit, DoesNotKeepMemoryFromBeingMapped) {
   const UniqueFd memory = create_memory("test", kPage).value();
   ChildProcess child([&] {

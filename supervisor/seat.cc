@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/wait.h>
 
 #include <cerrno>
 #include <climits>
@@ -17,6 +18,9 @@ namespace slotring::supervisor {
 using layout::SeatState;
 using std::chrono::duration_cast;
 using std::chrono::milliseconds;
+
+// Of a worker that found no memory or no descriptors when it joined (slotring/worker.py).
+constexpr int kShortageStatus = 75;  // EX_TEMPFAIL of sysexits.h
 
 // A process and everything that is held for it.
 struct Seat::Worker {
@@ -339,6 +343,10 @@ void Seat::bury(bool last) {
   const std::unique_ptr<Worker> dead = std::move(worker_);
   set_word(last ? SeatState::kRetired : SeatState::kLost);
   const int status = reap_group(dead->life.fd(), dead->pid);
+  if (ready_at_ == Clock::time_point{} && WIFEXITED(status) &&
+      WEXITSTATUS(status) == kShortageStatus) {
+    last_end_ = StartEnd::kShortage;
+  }
   dead->output->finish();
   dead->error_output->finish();
   shm::write_obituary(pool_.memory.segment(), index_, generation_, dead->pid, status,

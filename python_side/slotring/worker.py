@@ -9,6 +9,7 @@ published, serve until told to leave, tear down. It ends with
 3     set-up raised; the supervisor was told what
 4     the pool cannot be joined
 5     tear-down raised
+75    there was no memory, or no descriptor, to join with; later there may be
 143   SIGTERM: the running handler was interrupted, and tear-down was run
 ====  =========================================================================
 
@@ -38,6 +39,8 @@ ORPHAN_DRAIN_S = 5.0
 EXIT_SETUP_FAILED = 3
 EXIT_NOT_JOINED = 4
 EXIT_TEAR_DOWN_FAILED = 5
+EXIT_SHORTAGE = os.EX_TEMPFAIL
+SHORTAGES = (errors.ErrorCode.OUT_OF_MEMORY, errors.ErrorCode.SYSTEM_LIMIT)
 EXIT_TERMINATED = 128 + signal.SIGTERM
 
 
@@ -50,8 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
         name = f"{options.pool}/{options.seat}"
         worker = _native.Worker(options.socket_fd, options.seat_socket_fd, name, ATTACH_TIMEOUT_S)
     except _native.Failure as failure:
-        _log(f"cannot join the pool: {failure.args[0]}")
-        return EXIT_NOT_JOINED
+        message, code = failure.args
+        _log(f"cannot join the pool: {message}")
+        return EXIT_SHORTAGE if code in SHORTAGES else EXIT_NOT_JOINED
     os.register_at_fork(after_in_child=worker.disown)
     tear_downs = contextlib.ExitStack()
     try:

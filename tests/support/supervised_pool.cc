@@ -51,7 +51,10 @@ std::string sanitizer_environment() {
   std::string table;
   for (std::string entry; std::getline(entries, entry, '|');) {
     const std::size_t equals = entry.find('=');
-    table += entry.substr(0, equals) + " = \"" + entry.substr(equals + 1) + "\", ";
+    const std::string name = entry.substr(0, equals);
+    // What a test preloads into all programs includes it.
+    const char* preloaded = name == "LD_PRELOAD" ? std::getenv("LD_PRELOAD") : nullptr;
+    table += name + " = \"" + (preloaded ? preloaded : entry.substr(equals + 1)) + "\", ";
   }
   return table;
 }
@@ -117,7 +120,9 @@ Finished run(const std::vector<std::string>& command, std::string_view input) {
   return finished;
 }
 
-SupervisedPool::SupervisedPool(std::string_view module, std::string_view keys) {
+SupervisedPool::SupervisedPool(std::string_view module, std::string_view keys,
+                               std::vector<std::string> launcher)
+    : launcher_(std::move(launcher)) {
   folder_ = (std::filesystem::temp_directory_path() / "slotring-e2e.XXXXXX").string();
   if (::mkdtemp(folder_.data()) == nullptr) throw std::runtime_error("no folder for the test");
   std::filesystem::permissions(folder_, std::filesystem::perms(0755));
@@ -147,7 +152,9 @@ bool SupervisedPool::has(std::string_view name) const {
 void SupervisedPool::unblock() const { write_file(path("go"), ""); }
 
 void SupervisedPool::start_supervisor() {
-  supervisor_ = start({supervisor_program(), "--config", path("config.toml")}, path("log"));
+  std::vector<std::string> command = launcher_;
+  command.insert(command.end(), {supervisor_program(), "--config", path("config.toml")});
+  supervisor_ = start(command, path("log"));
 }
 
 int SupervisedPool::stop_supervisor(int signal) {

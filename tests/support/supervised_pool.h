@@ -47,8 +47,10 @@ pid_t start(const std::vector<std::string>& command, const std::string& output_f
 class SupervisedPool {
  public:
   // `module` is Python that the worker's module holds besides. `keys` are lines of the pool's table
-  // beyond module and socket.
-  explicit SupervisedPool(std::string_view module = "", std::string_view keys = "");
+  // beyond module and socket. `launcher` are words before the supervisor's own command, of a
+  // program that becomes it.
+  explicit SupervisedPool(std::string_view module = "", std::string_view keys = "",
+                          std::vector<std::string> launcher = {});
   ~SupervisedPool();
 
   Client attach() const;
@@ -70,6 +72,7 @@ class SupervisedPool {
   static pid_t worker_of(Client& client);
 
  private:
+  std::vector<std::string> launcher_;
   std::string folder_;
   pid_t supervisor_ = 0;
 };

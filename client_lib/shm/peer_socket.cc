@@ -153,8 +153,8 @@ Result<Packet> receive_packet(int socket, MonotonicNs deadline) {
     received = ::recvmsg(socket, &header, MSG_CMSG_CLOEXEC);
   } while (received < 0 &&
            (errno == EINTR || (errno == ECONNRESET && !std::exchange(reset_seen, true))));
-  if (received < 0 && errno != ECONNRESET) return system_error("recvmsg", errno);
-  if (received <= 0) return gone();
+  if (received < 0) return errno == ECONNRESET ? gone() : system_error("recvmsg", errno);
+  // Before anything else: a packet of no bytes, which looks like the end, brings descriptors too.
   for (cmsghdr* part_of = CMSG_FIRSTHDR(&header); part_of != nullptr;
        part_of = CMSG_NXTHDR(&header, part_of)) {
     if (part_of->cmsg_level != SOL_SOCKET || part_of->cmsg_type != SCM_RIGHTS) continue;
@@ -165,6 +165,7 @@ Result<Packet> receive_packet(int socket, MonotonicNs deadline) {
       packet.descriptors.emplace_back(fd);
     }
   }
+  if (received == 0) return gone();
   packet.bytes.resize(static_cast<std::size_t>(received));
   // The kernel leaves out what this process has no numbers for.
   if ((header.msg_flags & MSG_CTRUNC) != 0 && packet.descriptors.size() < kMaxDescriptors) {

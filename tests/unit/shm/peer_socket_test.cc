@@ -132,11 +132,12 @@ TEST_F(PeerSocket, RefusesAMessageLongerThanTheBound) {
   EXPECT_EQ(receive_error(), ErrorCode::kBadFrame);
 }
 
-TEST_F(PeerSocket, RefusesAndClosesMoreDescriptorsThanTheBound) {
-  std::vector<int> many(kMaxDescriptors + 3, theirs_.get());
+// A packet of `bytes` (one at most) with so many descriptors beside it.
+void send_descriptors(int socket, std::size_t count, std::size_t bytes) {
+  std::vector<int> many(count, socket);
   std::vector<char> control(CMSG_SPACE(sizeof(int) * many.size()));
   char byte = 'x';
-  iovec part{&byte, 1};
+  iovec part{&byte, bytes};
   msghdr header{};
   header.msg_iov = &part;
   header.msg_iovlen = 1;
@@ -147,8 +148,17 @@ TEST_F(PeerSocket, RefusesAndClosesMoreDescriptorsThanTheBound) {
   rights->cmsg_type = SCM_RIGHTS;
   rights->cmsg_len = CMSG_LEN(sizeof(int) * many.size());
   std::memcpy(CMSG_DATA(rights), many.data(), sizeof(int) * many.size());
-  ASSERT_EQ(::sendmsg(theirs_.get(), &header, 0), 1);
+  ASSERT_EQ(::sendmsg(socket, &header, 0), static_cast<ssize_t>(bytes));
+}
+
+TEST_F(PeerSocket, RefusesAndClosesMoreDescriptorsThanTheBound) {
+  send_descriptors(theirs_.get(), kMaxDescriptors + 3, 1);
   EXPECT_EQ(receive_error(), ErrorCode::kBadFrame) << "the test's end counts the descriptors";
+}
+
+TEST_F(PeerSocket, ClosesTheDescriptorsOfAPacketOfNoBytes) {
+  send_descriptors(theirs_.get(), 3, 0);
+  EXPECT_EQ(receive_error(), ErrorCode::kWorkerUnavailable) << "as above";
 }
 
 // Where a pool's socket is, and connecting to it.

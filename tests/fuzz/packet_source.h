@@ -55,6 +55,13 @@ class OddDescriptors {
   std::vector<int> all_;
 };
 
+// A number that grows with each descriptor that is not closed.
+inline int lowest_free_descriptor() {
+  const int fd = ::dup(STDERR_FILENO);
+  ::close(fd);
+  return fd;
+}
+
 // Sends the input's next packet; whether it can be sent does not matter.
 inline void send_next_packet(int socket, InputReader& input, const OddDescriptors& descriptors) {
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMostDescriptors)] = {};

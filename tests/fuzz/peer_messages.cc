@@ -68,6 +68,26 @@ Input welcome(wire::Role role, const std::vector<std::uint8_t>& kinds) {
   return input;
 }
 
+void run(const Offered& offered, const std::uint8_t* data, std::size_t size) {
+  for (shm::SlotIndex slot = 0; slot < kGeometry.slots(); ++slot) {
+    offered.pool.set_word(slot, {});  // what an earlier input left
+  }
+  InputReader input(data, size);
+  const auto role = static_cast<wire::Role>(input.below(3));
+  auto [ours, theirs] = testing::socket_pair();
+  for (std::size_t i = 0; i < kMaxPackets && !input.empty(); ++i) {
+    send_next_packet(theirs.get(), input, offered.descriptors);
+  }
+  Result<shm::Attachment> joined = shm::attach(ours.get(), role, "fuzzed", at_once());
+  if (!joined) return;
+  FUZZ_CHECK(layout::is_valid(joined->segment->geometry()));
+  if (role == wire::Role::Worker) {
+    be_worker(ours.get(), *std::move(joined));
+  } else if (role == wire::Role::Client) {
+    use(std::make_unique<internal::ClientCore>(std::move(ours), *std::move(joined)));
+  }
+}
+
 }  // namespace
 
 std::vector<Input> seeds() {
@@ -99,22 +119,8 @@ std::vector<Input> seeds() {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace slotring;
   static const fuzz::Offered offered;
-  for (shm::SlotIndex slot = 0; slot < fuzz::kGeometry.slots(); ++slot) {
-    offered.pool.set_word(slot, {});  // what an earlier input left
-  }
-  fuzz::InputReader input(data, size);
-  const auto role = static_cast<wire::Role>(input.below(3));
-  auto [ours, theirs] = testing::socket_pair();
-  for (std::size_t i = 0; i < fuzz::kMaxPackets && !input.empty(); ++i) {
-    fuzz::send_next_packet(theirs.get(), input, offered.descriptors);
-  }
-  Result<shm::Attachment> joined = shm::attach(ours.get(), role, "fuzzed", fuzz::at_once());
-  if (!joined) return 0;
-  FUZZ_CHECK(layout::is_valid(joined->segment->geometry()));
-  if (role == wire::Role::Worker) {
-    fuzz::be_worker(ours.get(), *std::move(joined));
-  } else if (role == wire::Role::Client) {
-    fuzz::use(std::make_unique<internal::ClientCore>(std::move(ours), *std::move(joined)));
-  }
+  const int before = fuzz::lowest_free_descriptor();
+  fuzz::run(offered, data, size);
+  FUZZ_CHECK(fuzz::lowest_free_descriptor() == before);
   return 0;
 }

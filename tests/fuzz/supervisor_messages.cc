@@ -74,7 +74,9 @@ class Door {
   void read_answers(std::size_t i) const {
     char byte;
     while (::recv(peer(i), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0) {
-      FUZZ_CHECK(shm::receive_packet(peer(i), shm::kNever).ok());
+      const Result<shm::Packet> answer = shm::receive_packet(peer(i), shm::kNever);
+      if (!answer) std::fprintf(stderr, "%s\n", answer.error().to_string().c_str());
+      FUZZ_CHECK(answer.ok());
     }
   }
 
@@ -104,6 +106,26 @@ void append_goodbye(Input& input, std::uint8_t peer) {
                 [](flatbuffers::FlatBufferBuilder& b) { return wire::CreateGoodbye(b).Union(); });
 }
 
+void run(const supervisor::PoolMemory& memory, const OddDescriptors& odd, const std::uint8_t* data,
+         std::size_t size) {
+  memory.segment().header().method_count.store(0);
+  InputReader input(data, size);
+  Door door(memory);
+  for (std::size_t i = 0; i < kMaxSteps && !input.empty(); ++i) {
+    const auto what = input.next<std::uint8_t>();
+    const std::size_t peer = what % (kStrangers + 1);
+    if (what == 0xFF) {
+      door.ask_to_drain();
+    } else if (what >= 0xF0) {
+      door.hang_up(peer);
+    } else {
+      send_next_packet(door.peer(peer), input, odd);
+    }
+    door.work();
+    door.read_answers(peer);
+  }
+}
+
 }  // namespace
 
 std::vector<Input> seeds() {
@@ -123,7 +145,13 @@ std::vector<Input> seeds() {
   append_packet(failing, {}, wire::Message::SetupFailed, [](flatbuffers::FlatBufferBuilder& b) {
     return wire::CreateSetupFailedDirect(b, "ValueError", "no\n", "Traceback").Union();
   });
-  return {client, worker, failing, hello(wire::Role::Observer, 1), hello(wire::Role::Worker, 2)};
+  const Input of_no_bytes = {0, 2, 0, 1, 0, 0};  // two descriptors beside nothing
+  return {client,
+          worker,
+          failing,
+          of_no_bytes,
+          hello(wire::Role::Observer, 1),
+          hello(wire::Role::Worker, 2)};
 }
 
 }  // namespace slotring::fuzz
@@ -132,21 +160,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   using namespace slotring;
   static const auto memory = supervisor::PoolMemory::create("fuzzed", fuzz::kGeometry).value();
   static const fuzz::OddDescriptors odd;
-  memory->segment().header().method_count.store(0);
-  fuzz::InputReader input(data, size);
-  fuzz::Door door(*memory);
-  for (std::size_t i = 0; i < fuzz::kMaxSteps && !input.empty(); ++i) {
-    const auto what = input.next<std::uint8_t>();
-    const std::size_t peer = what % (fuzz::kStrangers + 1);
-    if (what == 0xFF) {
-      door.ask_to_drain();
-    } else if (what >= 0xF0) {
-      door.hang_up(peer);
-    } else {
-      fuzz::send_next_packet(door.peer(peer), input, odd);
-    }
-    door.work();
-    door.read_answers(peer);
-  }
+  const int before = fuzz::lowest_free_descriptor();
+  fuzz::run(*memory, odd, data, size);
+  FUZZ_CHECK(fuzz::lowest_free_descriptor() == before);
   return 0;
 }

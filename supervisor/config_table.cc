@@ -174,7 +174,7 @@ void ConfigTable::read_texts(std::string_view key, std::vector<std::string>& int
   std::vector<std::string> texts;
   for (const toml::node& element : *array) {
     const std::optional<std::string> text = element.value_exact<std::string>();
-    if (!text || text->empty()) {
+    if (!text || text->empty() || text->find('\0') != std::string::npos) {
       return report_type(element, key, "an array of texts that are not empty");
     }
     texts.push_back(*text);
@@ -191,6 +191,11 @@ void ConfigTable::read_text_map(std::string_view key, std::map<std::string, std:
     const std::optional<std::string> text = value.value_exact<std::string>();
     if (!text) {
       report_type(value, std::string(key) + "." + std::string(name.str()), "a text");
+    } else if (name.str().empty() ||
+               name.str().find_first_of(std::string_view("=\0", 2)) != std::string_view::npos ||
+               text->find('\0') != std::string::npos) {
+      report_value(value, std::string(key) + "." + std::string(name.str()),
+                   "a text without zeros, under a name without zeros or `=`");
     } else {
       into[std::string(name.str())] = *text;
     }

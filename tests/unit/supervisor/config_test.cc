@@ -111,6 +111,14 @@ TEST(Config, EveryKeyIsRead) {
   EXPECT_EQ(pool.restart.crash_loop_window, milliseconds(9000));
 }
 
+// They would end a text early for the programs that get it.
+TEST(Config, ZerosAndOddNamesInWhatWorkersGetAreErrors) {
+  for (const char* keys : {R"(python_path = ["a\u0000b"])", R"(env = { A = "\u0000" })",
+                           R"(env = { "A=B" = "" })", R"(env = { "" = "" })"}) {
+    EXPECT_THAT(error_of(keys), HasSubstr("pools.toml:3:")) << keys;
+  }
+}
+
 TEST(Config, AnUnknownKeyIsNamedWithItsPlaceAndTheNearestKnownOne) {
   EXPECT_EQ(error_of("  workrs = 2\n"),
             "/etc/slotring/pools.toml:3:3: error: unknown key `workrs` in [pool.p]; did you mean "

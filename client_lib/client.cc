@@ -23,6 +23,7 @@ Lease& Lease::operator=(Lease&& other) noexcept {
   granted_bytes_ = other.granted_bytes_;
   flags_ = other.flags_;
   phase_ = other.phase_;
+  stop_ = std::move(other.stop_);
   return *this;
 }
 
@@ -72,13 +73,13 @@ Result<Client> Client::attach(std::string_view name_or_path, const AttachOptions
 const std::string& Client::pool() const { return core_->pool_name(); }
 
 Result<Lease> Client::claim(const CallOptions& options) {
-  return core_->claim(deadline_after(options.timeout));
+  return core_->claim(deadline_after(options.timeout), options.stop);
 }
 
 Result<Reply> Client::call(std::string_view method, Payload payload, const CallOptions& options) {
   const shm::MonotonicNs deadline = deadline_after(options.timeout);
   for (;;) {
-    Result<Lease> lease = core_->claim(deadline);
+    Result<Lease> lease = core_->claim(deadline, options.stop);
     if (!lease) return std::move(lease).error();
     const std::span<const std::byte> data = payload.data();
     Result<std::span<std::byte>> space = lease->request(data.size());

@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <climits>
 #include <cstring>
 
 #include "client_lib/shm/doorbell.h"
@@ -70,12 +71,15 @@ Status ClientCore::check_process() const {
   return Done{};
 }
 
-Result<Lease> ClientCore::claim(shm::MonotonicNs deadline) {
+Result<Lease> ClientCore::claim(shm::MonotonicNs deadline, const std::stop_token& stop) {
   if (Status usable = check_process(); !usable) return std::move(usable).error();
   if (Status present = supervisor_.follow(); !present) return std::move(present).error();
+  if (stop.stop_requested()) {
+    return Error{ErrorCode::kCancelled, "cancelled before the call", {}, {}, /*retryable=*/true};
+  }
   const shm::SlotIndex last = last_slot.instance == instance_ ? last_slot.slot : shm::kNoSlot;
   Result<shm::Claim> claim =
-      pool_.claim(owner_, last, deadline, [this] { return supervisor_.check_pool(); });
+      pool_.claim(owner_, last, deadline, stop, [this] { return supervisor_.check_pool(); });
   if (!claim) return std::move(claim).error();
   last_slot = {instance_, claim->slot};
   shm::prefetch_frame_to_write(joined_.requests->area(claim->slot));
@@ -85,6 +89,7 @@ Result<Lease> ClientCore::claim(shm::MonotonicNs deadline) {
   lease.generation_ = claim->word.generation;
   lease.flags_ = claim->word.flags;
   lease.deadline_ns_ = deadline;
+  lease.stop_ = stop;
   return lease;
 }
 
@@ -161,23 +166,40 @@ ClientCore::WaitEnd ClientCore::await_reply(const Lease& lease) {
       unserved = !supervisor_.check_seat(joined_.segment->seat_of(lease.slot_));
     }
   };
-  const bool ended = sides_[lease.slot_].waiting.wait(
-      [&] { return unserved || !awaits_reply(lease, shm::load_slot(word)); }, sleep,
-      lease.deadline_ns_);
-  if (!ended) return WaitEnd::kDeadline;
-  return unserved ? WaitEnd::kUnserved : WaitEnd::kReplied;
+  const auto over = [&] {
+    return unserved || !awaits_reply(lease, shm::load_slot(word)) || lease.stop_.stop_requested();
+  };
+  const bool ended = sides_[lease.slot_].waiting.wait(over, sleep, lease.deadline_ns_);
+  if (unserved) return WaitEnd::kUnserved;
+  return !ended || lease.stop_.stop_requested() ? WaitEnd::kGivenUp : WaitEnd::kReplied;
 }
 
 void ClientCore::sleep_until_replied(const Lease& lease, shm::MonotonicNs until) const {
   auto& word = pool_.word(lease.slot_);
+  // Made only here: a wait that is over before it sleeps pays for no callback.
+  const std::stop_callback wakes(lease.stop_, [&] { wake_caller(lease); });
   SlotWord seen = shm::load_slot(word);
   while (awaits_reply(lease, seen)) {
     const auto flags = static_cast<shm::SlotFlags>(seen.flags | layout::kFlagCallerSleeps);
     if (seen.flags == flags || shm::try_set_flags(word, seen, flags)) {
+      // After the flag is set: either the stop is seen here, or wake_caller() changes the word.
+      if (lease.stop_.stop_requested()) return;
       shm::futex_wait(shm::futex_half(word), static_cast<std::uint32_t>(seen.pack()), until);
       return;
     }
   }
+}
+
+void ClientCore::wake_caller(const Lease& lease) const {
+  auto& word = pool_.word(lease.slot_);
+  SlotWord seen = shm::load_slot(word);
+  // The word is changed (even if the flag is not set yet: a read-modify-write that the sleeper's
+  // own comes before or after), so that who has read it does not fall asleep on it.
+  while (awaits_reply(lease, seen)) {
+    const auto flags = static_cast<shm::SlotFlags>(seen.flags & ~layout::kFlagCallerSleeps);
+    if (shm::try_set_flags(word, seen, flags)) break;
+  }
+  shm::futex_wake(shm::futex_half(word), INT_MAX);
 }
 
 Result<ReplyView> ClientCore::wait(Lease& lease) {
@@ -189,8 +211,8 @@ Result<ReplyView> ClientCore::wait(Lease& lease) {
     const shm::SeatIndex seat = joined_.segment->seat_of(lease.slot_);
     const SlotState ended_in = end_call(lease);
     if (ended_in != SlotState::kReplied) {
-      return fail(end == WaitEnd::kDeadline
-                      ? deadline_error(ended_in)
+      return fail(end == WaitEnd::kGivenUp
+                      ? given_up_error(lease, ended_in)
                       : supervisor_.unserved_error(seat, ended_in == SlotState::kRequested));
     }
   }
@@ -215,18 +237,20 @@ SlotState ClientCore::end_call(Lease& lease) {
     release(lease);
     return SlotState::kRequested;
   }
-  if (shm::try_move(word, running, SlotState::kAbandoned, Actor::kClient).moved) {
+  if (pool_.try_abandon(lease.slot_, running, Actor::kClient)) {
     lease.core_ = nullptr;  // the worker frees it
     return SlotState::kRunning;
   }
   return SlotState::kReplied;
 }
 
-Error ClientCore::deadline_error(SlotState ended_in) const {
+Error ClientCore::given_up_error(const Lease& lease, SlotState ended_in) const {
   const bool never_started = ended_in == SlotState::kRequested;
-  return Error{.code = ErrorCode::kDeadlineExceeded,
-               .message = never_started ? "the deadline passed before a worker started the call"
-                                        : "the deadline passed while the handler ran",
+  const bool cancelled = lease.stop_.stop_requested();
+  std::string message = cancelled ? "the call was cancelled" : "the deadline passed";
+  message += never_started ? " before a worker started the call" : " while the handler ran";
+  return Error{.code = cancelled ? ErrorCode::kCancelled : ErrorCode::kDeadlineExceeded,
+               .message = std::move(message),
                .retryable = never_started};
 }
 

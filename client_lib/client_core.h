@@ -37,7 +37,8 @@ class ClientCore {
   // told.
   Status check_process() const;
 
-  Result<Lease> claim(shm::MonotonicNs deadline);
+  // The lease keeps `stop`, as it keeps the deadline.
+  Result<Lease> claim(shm::MonotonicNs deadline, const std::stop_token& stop = {});
   Result<std::span<std::byte>> request(Lease& lease, std::size_t bytes);
   Status submit(Lease& lease, std::string_view method, PayloadKind kind, std::size_t bytes);
   Result<ReplyView> wait(Lease& lease);
@@ -61,14 +62,18 @@ class ClientCore {
   }
   // Whether the word is still this lease's call, on its way to a reply.
   bool awaits_reply(const Lease& lease, const shm::SlotWord& seen) const;
-  enum class WaitEnd { kReplied, kDeadline, kUnserved };
+  // kGivenUp: at the deadline, or by a stop. kUnserved: nobody is left who would reply.
+  enum class WaitEnd { kReplied, kGivenUp, kUnserved };
   WaitEnd await_reply(const Lease& lease);
   void ring_bell(shm::SlotIndex slot) const;
   void sleep_until_replied(const Lease& lease, shm::MonotonicNs until) const;
+  // Ends sleep_until_replied() in the thread that waits.
+  void wake_caller(const Lease& lease) const;
   // Ends a call that was not replied to: takes the request back, or abandons it. The state it was
   // ended in; kReplied when a reply came first.
   shm::SlotState end_call(Lease& lease);
-  Error deadline_error(shm::SlotState ended_in) const;
+  // Why a wait was given up for a call that end_call() ended in this state.
+  Error given_up_error(const Lease& lease, shm::SlotState ended_in) const;
   Result<ReplyView> read_reply(Lease& lease, const shm::SlotWord& replied);
   Error lost_error(const Lease& lease, const shm::SlotWord& replied) const;
   Error fail(Error error) const;  // counts it

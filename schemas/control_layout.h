@@ -230,11 +230,15 @@ struct ClientRecord {
 // {ticket:32 | owner:16 | state:8 | flags:8}; the low half is a futex.
 enum class WaiterState : std::uint8_t { kVacant = 0, kWaiting = 1, kWoken = 2 };
 
+// The waiter is asked by its own process to look up: its call was cancelled.
+inline constexpr std::uint8_t kFlagStirred = 0x02;
+
 struct WaiterWord {
   std::uint32_t ticket = 0;
   std::uint16_t owner = kNoOwner;
   WaiterState state = WaiterState::kVacant;
-  std::uint8_t flags = 0;  // kFlagListed: the index is (about) in the waiting line
+  // kFlagListed: the index is (about) in the waiting line; kFlagStirred
+  std::uint8_t flags = 0;
 
   static constexpr WaiterWord unpack(std::uint64_t word) {
     return {static_cast<std::uint32_t>(word >> 32), static_cast<std::uint16_t>(word >> 16),

@@ -24,7 +24,7 @@ bool step_dead_clients_slot(const SlotPool& pool, SlotIndex slot, const SlotWord
     case SlotState::kReplied:
       return pool.try_release(slot, seen, kReaper);
     case SlotState::kRunning:
-      return try_move(pool.word(slot), seen, SlotState::kAbandoned, kReaper).moved;
+      return pool.try_abandon(slot, seen, kReaper);
     case SlotState::kFree:
     case SlotState::kAbandoned:
       return true;

@@ -1,5 +1,7 @@
 #include "client_lib/shm/slot_pool.h"
 
+#include <climits>
+
 namespace slotring::shm {
 
 using layout::kFlagListed;
@@ -67,7 +69,7 @@ std::optional<Claim> SlotPool::try_claim_scanning(std::uint16_t owner, SlotIndex
 }
 
 Result<Claim> SlotPool::claim(std::uint16_t owner, SlotIndex last, MonotonicNs deadline,
-                              const StillServed& still_served) const {
+                              const std::stop_token& stop, const StillServed& still_served) const {
   if (std::optional<Claim> claim = try_claim(owner, last)) return *claim;
   const SlotIndex start = last == kNoSlot ? 0 : last;
   const std::optional<WaiterIndex> waiter = line_.try_register(owner);
@@ -85,20 +87,29 @@ Result<Claim> SlotPool::claim(std::uint16_t owner, SlotIndex last, MonotonicNs d
       return *claim;
     }
     Status going_on = check_workers_expected();
-    if (going_on && !line_.sleep(*waiter, next_self_check(deadline))) {
-      if (deadline != kNever && monotonic_now() >= deadline) {
-        going_on = Error{.code = ErrorCode::kDeadlineExceeded,
-                         .message = "the deadline passed before a slot was free",
-                         .retryable = true};
-      } else if (still_served) {
-        going_on = still_served();
-      }
+    if (going_on && !line_.sleep(*waiter, next_self_check(deadline), stop)) {
+      going_on = check_after_sleep(deadline, stop, still_served);
     }
     if (!going_on) {
       line_.leave(*waiter);
       return std::move(going_on).error();
     }
   }
+}
+
+// What a sleep that nobody ended means for the caller.
+Status SlotPool::check_after_sleep(MonotonicNs deadline, const std::stop_token& stop,
+                                   const StillServed& still_served) {
+  const auto given_up = [](ErrorCode code, const char* message) -> Status {
+    return Error{.code = code, .message = message, .retryable = true};
+  };
+  if (stop.stop_requested()) {
+    return given_up(ErrorCode::kCancelled, "cancelled before a slot was free");
+  }
+  if (deadline != kNever && monotonic_now() >= deadline) {
+    return given_up(ErrorCode::kDeadlineExceeded, "the deadline passed before a slot was free");
+  }
+  return still_served ? still_served() : Status(Done{});
 }
 
 // Whether some worker is ready or on its way.
@@ -128,6 +139,15 @@ bool SlotPool::try_release(SlotIndex slot, const SlotWord& held, Actor actor) co
     push_hint(slot, segment_->busy_slots(segment_->seat_of(slot)));
   }
   if (!line_.empty()) line_.wake_one();
+  return true;
+}
+
+bool SlotPool::try_abandon(SlotIndex slot, const SlotWord& held, Actor actor) const {
+  if (!try_move(word(slot), held, SlotState::kAbandoned, actor).moved) return false;
+  std::atomic<std::uint32_t>& bell = segment_->seat(segment_->seat_of(slot)).cancel_bell;
+  // Release: who sees the bell's new value sees the slot's, too.
+  bell.fetch_add(1, std::memory_order_release);
+  futex_wake(futex_half(bell), INT_MAX);
   return true;
 }
 

@@ -56,18 +56,24 @@ class SlotPool {
   // others wait already and it would be out of order.
   [[nodiscard]] std::optional<Claim> try_claim(std::uint16_t owner, SlotIndex last = kNoSlot) const;
 
-  // Claims, waiting in line when no slot is free until `deadline`. Who waits looks again once in
-  // kSelfCheckNs without a wake, whoever may have died with the wake, and asks `still_served`.
-  // Errors: POOL_SATURATED (line full), DEADLINE_EXCEEDED, WORKER_UNAVAILABLE or POOL_DRAINING (no
-  // worker is ready, and none will be); that of `still_served`.
+  // Claims, waiting in line when no slot is free until `deadline` or until a stop is requested. Who
+  // waits looks again once in kSelfCheckNs without a wake, whoever may have died with the wake, and
+  // asks `still_served`.
+  // Errors: POOL_SATURATED (line full), DEADLINE_EXCEEDED, CANCELLED, WORKER_UNAVAILABLE or
+  // POOL_DRAINING (no worker is ready, and none will be); that of `still_served`.
   using StillServed = std::function<Status()>;
   Result<Claim> claim(std::uint16_t owner, SlotIndex last, MonotonicNs deadline,
-                      const StillServed& still_served = {}) const;
+                      const std::stop_token& stop = {}, const StillServed& still_served = {}) const;
 
   // Takes `held` to FREE, lists the slot and wakes the first waiter. False when the word is no
   // longer that step; nothing was changed then. REQUIRES: held.state -> FREE is an arrow of
   // `actor`.
   [[nodiscard]] bool try_release(SlotIndex slot, const SlotWord& held, Actor actor) const;
+
+  // Takes `held`, a RUNNING step, to ABANDONED, and tells the worker, which may tell its handler.
+  // Killed in between, the worker finds out by itself within its next tick. False when the word is
+  // no longer that step. REQUIRES: `actor` is the call's client, or the reaper.
+  [[nodiscard]] bool try_abandon(SlotIndex slot, const SlotWord& held, Actor actor) const;
 
   // Lists all FREE slots of a seat that became ready, and wakes callers for them. Only the
   // supervisor.
@@ -86,6 +92,8 @@ class SlotPool {
   bool is_ready(SlotIndex slot) const {
     return segment_->seat_word(segment_->seat_of(slot)).state == layout::SeatState::kReady;
   }
+  static Status check_after_sleep(MonotonicNs deadline, const std::stop_token& stop,
+                                  const StillServed& still_served);
   Status check_workers_expected() const;
 
   const ControlSegment* segment_;

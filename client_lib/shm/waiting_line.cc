@@ -5,6 +5,7 @@
 namespace slotring::shm {
 
 using layout::kFlagListed;
+using layout::kFlagStirred;
 using layout::WaiterState;
 using layout::WaiterWord;
 
@@ -56,7 +57,7 @@ void WaitingLine::enlist(WaiterIndex waiter) const {
   AtomicWord& word = segment_->waiter_word(waiter);
   const WaiterWord before = update(word, [](WaiterWord seen) -> std::optional<WaiterWord> {
     if ((seen.flags & kFlagListed) != 0) return std::nullopt;
-    seen.flags = kFlagListed;
+    seen.flags |= kFlagListed;
     return seen;
   });
   if ((before.flags & kFlagListed) != 0) return;
@@ -64,13 +65,18 @@ void WaitingLine::enlist(WaiterIndex waiter) const {
   if (!segment_->waiting_line().try_push(waiter)) update(word, without_listed);
 }
 
-bool WaitingLine::sleep(WaiterIndex waiter, MonotonicNs deadline) const {
+bool WaitingLine::sleep(WaiterIndex waiter, MonotonicNs deadline,
+                        const std::stop_token& stop) const {
   AtomicWord& word = segment_->waiter_word(waiter);
   ring_audit();
+  const std::stop_callback stirs(stop, [this, waiter] { stir(waiter); });
   for (;;) {
     const std::uint64_t seen = word.load(std::memory_order_seq_cst);
     if (WaiterWord::unpack(seen).state != WaiterState::kWaiting) break;
     if (deadline != kNever && monotonic_now() >= deadline) return false;
+    // After the look at the word: a word that is stirred already was stirred after the request, and
+    // one that is stirred later is no longer `seen`.
+    if (stop.stop_requested()) return false;
     futex_wait(futex_half(word), static_cast<std::uint32_t>(seen), deadline);
   }
   // Acknowledges the wake before the caller looks at the words again, so that a wake after this
@@ -83,10 +89,23 @@ bool WaitingLine::sleep(WaiterIndex waiter, MonotonicNs deadline) const {
   return true;
 }
 
+// Changes the word of a waiter of this process, so that it does not fall asleep, and wakes it. It
+// is no wake that it would have to pass on: the state stays.
+void WaitingLine::stir(WaiterIndex waiter) const {
+  AtomicWord& word = segment_->waiter_word(waiter);
+  update(word, [](WaiterWord seen) -> std::optional<WaiterWord> {
+    if (seen.state != WaiterState::kWaiting) return std::nullopt;
+    seen.flags |= kFlagStirred;
+    return seen;
+  });
+  futex_wake(futex_half(word), INT_MAX);
+}
+
 void WaitingLine::leave(WaiterIndex waiter) const {
   const WaiterWord before =
       update(segment_->waiter_word(waiter), [](WaiterWord seen) -> std::optional<WaiterWord> {
-        return WaiterWord{seen.ticket, layout::kNoOwner, WaiterState::kVacant, seen.flags};
+        const auto flags = static_cast<std::uint8_t>(seen.flags & kFlagListed);
+        return WaiterWord{seen.ticket, layout::kNoOwner, WaiterState::kVacant, flags};
       });
   if (before.state == WaiterState::kWoken) wake_one();
 }

@@ -18,6 +18,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <stop_token>
 
 #include "client_lib/shm/control_segment.h"
 #include "client_lib/shm/futex.h"
@@ -40,9 +41,9 @@ class WaitingLine {
 
   // Takes a place in the line for `owner`; nothing when the line is full.
   std::optional<WaiterIndex> try_register(std::uint16_t owner) const;
-  // Sleeps until woken or until `deadline`; tells the supervisor that somebody waits. False at the
-  // deadline.
-  bool sleep(WaiterIndex waiter, MonotonicNs deadline) const;
+  // Sleeps until woken, until `deadline` or until a stop is requested; tells the supervisor that
+  // somebody waits. False at the deadline and after the request.
+  bool sleep(WaiterIndex waiter, MonotonicNs deadline, const std::stop_token& stop = {}) const;
   // Gives the place back, and a wake that it did not use to the next.
   void leave(WaiterIndex waiter) const;
 
@@ -57,6 +58,7 @@ class WaitingLine {
 
  private:
   bool try_wake(WaiterIndex waiter) const;
+  void stir(WaiterIndex waiter) const;
   void enlist(WaiterIndex waiter) const;
   void ring_audit() const;
 

@@ -33,6 +33,7 @@ WorkerSeat::WorkerSeat(Attachment joined, std::vector<Mapping> request_areas)
   for (std::uint32_t i = 0; i < segment().geometry().slots_per_worker; ++i) {
     writers_.emplace_back(*joined_.replies, first_slot_ + i);
   }
+  note_idle();  // what is there is a predecessor's
 }
 
 std::optional<RunningCall> WorkerSeat::try_next() {
@@ -93,13 +94,28 @@ std::optional<RunningCall> WorkerSeat::try_start(SlotIndex slot) {
   if (call.head.method == 0 && frame->rare != nullptr && frame->rare->method_name() != nullptr) {
     call.method_name = frame->rare->method_name()->string_view();
   }
-  if (call.head.deadline_ns != kNever && coarse_now() >= call.head.deadline_ns) {
+  const MonotonicNs now = coarse_now();
+  if (call.head.deadline_ns != kNever && now >= call.head.deadline_ns) {
     fail(call, Error{.code = ErrorCode::kDeadlineExceeded,
                      .message = "the deadline passed before the call was started",
                      .retryable = true});
     return std::nullopt;
   }
+  note_running(call, now);
   return call;
+}
+
+void WorkerSeat::note_running(const RunningCall& call, MonotonicNs since) {
+  layout::SeatRecord& record = segment().seat(index());
+  const layout::RunningWord running{
+      call.word.generation, static_cast<std::uint16_t>(call.slot - first_slot_), call.head.method};
+  record.running_since.store(since, std::memory_order_relaxed);
+  // Release: who sees the word sees its time (observed_call.cc).
+  record.running.store(running.pack(), std::memory_order_release);
+}
+
+void WorkerSeat::note_idle() {
+  segment().seat(index()).running.store(0, std::memory_order_relaxed);
 }
 
 void WorkerSeat::wait(MonotonicNs deadline) {
@@ -148,6 +164,7 @@ void WorkerSeat::let_go(const RunningCall& call) {
   AtomicWord& word = pool_.word(call.slot);
   std::atomic<std::uint64_t>& calls = segment().seat(index()).calls;
   calls.store(calls.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  note_idle();
   const MoveResult replied = try_move(word, call.word, SlotState::kReplied, Actor::kWorker);
   if (replied.moved) {
     if (replied.before.has(layout::kFlagCallerSleeps)) futex_wake(futex_half(word), INT_MAX);

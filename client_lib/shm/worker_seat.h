@@ -102,6 +102,9 @@ class WorkerSeat {
   void take_bits();
   std::optional<RunningCall> try_start(SlotIndex slot);
   void let_go(const RunningCall& call);
+  // Tell observers what this worker does (SeatRecord::running): the call that it started last.
+  void note_running(const RunningCall& call, MonotonicNs since);
+  void note_idle();
   FrameWriter& writer(SlotIndex slot) { return writers_[slot - first_slot_]; }
 
   Attachment joined_;

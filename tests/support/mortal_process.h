@@ -22,6 +22,8 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <functional>
+#include <utility>
 
 #include "client_lib/shm/control_segment.h"
 #include "tests/support/child_process.h"
@@ -46,6 +48,11 @@ class FatalAccess {
     handle(SIGTRAP, on_step);
     protect(PROT_NONE);
   }
+  // The same, but it does `instead` there, once, and goes on with nothing counted any more.
+  static void arm(const shm::ControlSegment& segment, int chosen, std::function<void()> instead) {
+    instead_ = std::move(instead);
+    arm(segment, chosen, 0);
+  }
   static void disarm() { protect(PROT_READ | PROT_WRITE); }
 
  private:
@@ -68,9 +75,10 @@ class FatalAccess {
     const auto begin = reinterpret_cast<std::uintptr_t>(base_);
     if (at < begin || at >= begin + bytes_) ::_exit(3);  // a crash of its own
     const bool chosen = left_-- == 0;
-    if (chosen) ::syscall(SYS_kill, ::getpid(), signal_);
+    if (chosen && !instead_) ::syscall(SYS_kill, ::getpid(), signal_);
     protect(PROT_READ | PROT_WRITE);
-    if (chosen) return;  // it was a pause: from here on nothing is counted
+    if (chosen && instead_) instead_();
+    if (chosen) return;  // it lives on: from here on nothing is counted
     single_step(context, true);
   }
   static void on_step(int, siginfo_t*, void* context) {
@@ -82,6 +90,7 @@ class FatalAccess {
   static inline std::size_t bytes_ = 0;
   static inline int left_ = 0;
   static inline int signal_ = SIGKILL;
+  static inline std::function<void()> instead_;
 };
 
 // Runs prepare() and then body() in a child; body() dies at its access number `fatal`. True when it

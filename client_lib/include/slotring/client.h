@@ -71,12 +71,13 @@ class Client {
 
   // Calls `method` and waits for its reply.
   // Errors: the handler's (HANDLER_RAISED with type and traceback), METHOD_NOT_FOUND,
-  // DEADLINE_EXCEEDED, POOL_SATURATED, POOL_DRAINING, WORKER_LOST, WORKER_UNAVAILABLE,
+  // DEADLINE_EXCEEDED, CANCELLED, POOL_SATURATED, POOL_DRAINING, WORKER_LOST, WORKER_UNAVAILABLE,
   // PAYLOAD_TOO_LARGE, OUT_OF_MEMORY, BAD_FRAME, FORKED.
   Result<Reply> call(std::string_view method, Payload payload, const CallOptions& options = {});
 
   // Claims a slot for the in-place path; see lease.h. Waits in line until one is free.
-  // Errors: POOL_SATURATED, DEADLINE_EXCEEDED, POOL_DRAINING, WORKER_UNAVAILABLE, FORKED.
+  // Errors: POOL_SATURATED, DEADLINE_EXCEEDED, CANCELLED, POOL_DRAINING, WORKER_UNAVAILABLE,
+  // FORKED.
   Result<Lease> claim(const CallOptions& options = {});
 
   const std::string& pool() const;

@@ -19,6 +19,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <stop_token>
 #include <string_view>
 #include <utility>
 
@@ -39,6 +40,11 @@ struct CallOptions {
   // From claim to reply, waiting for a free slot included; it becomes an absolute deadline that
   // travels with the call.
   std::chrono::nanoseconds timeout = kDefaultTimeout;
+  // A stop that any thread requests cancels the call: it ends with CANCELLED at once, whether it
+  // waits for a slot or for its reply. A handler that runs is told (see slotring.Context and
+  // coroutines in the Python package), and holds the slot until it ends. A reply that is there
+  // already is returned all the same. One token for several calls cancels them all.
+  std::stop_token stop = {};
 };
 
 struct ReplyView {
@@ -62,8 +68,9 @@ class [[nodiscard]] Lease {
   // void), PAYLOAD_TOO_LARGE (`bytes` is more than was requested), INVALID_ARGUMENT.
   Status submit(std::string_view method, PayloadKind kind, std::size_t bytes);
 
-  // Waits for the reply. Errors: the handler's own; DEADLINE_EXCEEDED (retryable when no worker had
-  // started the call), WORKER_LOST, BAD_FRAME. After an error the lease is void.
+  // Waits for the reply. Errors: the handler's own; DEADLINE_EXCEEDED and CANCELLED (by the options
+  // that the lease was claimed with; retryable when no worker had started the call), WORKER_LOST,
+  // BAD_FRAME. After an error the lease is void.
   Result<ReplyView> wait();
 
   // Gives the slot back. A call that a worker runs is abandoned: its slot comes back when the
@@ -87,6 +94,7 @@ class [[nodiscard]] Lease {
   std::uint64_t granted_bytes_ = 0;
   std::uint8_t flags_ = 0;  // of the slot word, as last seen
   Phase phase_ = Phase::kClaimed;
+  std::stop_token stop_;
 };
 
 }  // namespace slotring

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <thread>
 #include <utility>
 
@@ -21,6 +22,7 @@ using shm::kNever;
 using shm::SlotState;
 using testing::EchoWorker;
 using testing::eventually;
+using testing::FatalAccess;
 using testing::LocalPool;
 using testing::PausedProcess;
 using testing::submit;
@@ -242,6 +244,41 @@ TEST_F(PauseAtEveryAccess, OfAnAnswerWhileTheCallerCancels) {
          return true;
        },
        [](Bench& b) { b.lease->release(); }, is_free);
+}
+
+// A cancel comes from the caller's own process, which therefore is not stopped: the stop is
+// requested right before the access.
+
+TEST_F(PauseAtEveryAccess, OfACallersWaitToCancelIt) {
+  for (int access = 0; access < 40; ++access) {
+    Bench bench;
+    testing::ChildProcess child([&] {
+      Caller caller(bench.pool);
+      std::stop_source stop;
+      caller.lease = caller.client->claim(kNever, stop.get_token()).value();
+      caller.lease->request(0).value();
+      caller.lease->submit("echo", PayloadKind::kEmpty, 0).value();
+      FatalAccess::arm(bench.pool.segment(), access, [&] { stop.request_stop(); });
+      return caller.lease->wait().error().code == ErrorCode::kCancelled;
+    });
+    ASSERT_TRUE(child.succeeded()) << "cancelled at access " << access;
+    ASSERT_TRUE(is_free(bench)) << "cancelled at access " << access;
+  }
+}
+
+TEST_F(PauseAtEveryAccess, OfAClaimInLineToCancelIt) {
+  for (int access = 0; access < 60; ++access) {
+    Bench bench;
+    bench.pool.set_word(0, kClaimed);
+    testing::ChildProcess child([&] {
+      std::stop_source stop;
+      FatalAccess::arm(bench.pool.segment(), access, [&] { stop.request_stop(); });
+      const auto claim = bench.slots().claim(1, shm::kNoSlot, kNever, stop.get_token());
+      return claim.error().code == ErrorCode::kCancelled;
+    });
+    ASSERT_TRUE(child.succeeded()) << "cancelled at access " << access;
+    EXPECT_EQ(bench.slots().line().count_waiting(), 0u);
+  }
 }
 
 TEST_F(PauseAtEveryAccess, OfAReclaimOfADeadClientWhileItsWorkerAnswers) {

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <optional>
+#include <stop_token>
 #include <thread>
 #include <vector>
 
@@ -67,6 +68,35 @@ TEST_F(FullPool, EndsAClaimAtItsDeadline) {
 
 TEST_F(FullPool, TellsThatALateClaimMayBeTriedAgain) {
   EXPECT_TRUE(claim(soon(1)).error().retryable);
+}
+
+TEST_F(FullPool, EndsAClaimThatIsCancelledAndKeepsTheOthersInLine) {
+  std::stop_source stop;
+  std::thread cancelled([&] {
+    EXPECT_EQ(pool().claim(2, kNoSlot, kNever, stop.get_token()).error().code,
+              ErrorCode::kCancelled);
+  });
+  ASSERT_TRUE(await_asleep(1));
+  std::thread other([&] { EXPECT_TRUE(claim(kNever).ok()); });
+  ASSERT_TRUE(await_asleep(2));
+  stop.request_stop();
+  cancelled.join();
+  EXPECT_EQ(pool().line().count_waiting(), 1u);
+  release_one();
+  other.join();
+}
+
+TEST_F(FullPool, PassesAWakeOnThatMeetsACancelledWaiter) {
+  std::stop_source stop;
+  const WaiterIndex waiter = pool().line().try_register(2).value();
+  std::thread other([&] { EXPECT_TRUE(claim(kNever).ok()); });
+  ASSERT_TRUE(await_asleep(2));
+  stop.request_stop();
+  EXPECT_FALSE(pool().line().sleep(waiter, kNever, stop.get_token()));
+  release_one();  // wakes the first in line, who is about to leave
+  EXPECT_EQ(pool().line().count_waiting(), 1u);
+  pool().line().leave(waiter);
+  other.join();
 }
 
 TEST_F(FullPool, ServesItsWaitersInTheOrderOfArrival) {

@@ -31,4 +31,9 @@ std::optional<ObservedCall> observe_call(const ControlSegment& segment, SeatInde
   return call;
 }
 
+std::uint64_t call_time_limit_ns(const ControlSegment& segment) {
+  const volatile std::uint64_t& limit_ns = segment.header().call_time_limit_ns;
+  return limit_ns;
+}
+
 }  // namespace slotring::shm

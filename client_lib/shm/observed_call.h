@@ -35,6 +35,9 @@ struct ObservedCall {
 std::optional<ObservedCall> observe_call(const ControlSegment& segment, SeatIndex seat,
                                          MonotonicNs now);
 
+// ControlHeader::call_time_limit_ns. The supervisor may change it.
+std::uint64_t call_time_limit_ns(const ControlSegment& segment);
+
 }  // namespace slotring::shm
 
 #endif  // SLOTRING_CLIENT_LIB_SHM_OBSERVED_CALL_H_

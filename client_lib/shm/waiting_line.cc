@@ -164,18 +164,19 @@ void WaitingLine::evict(std::uint16_t owner) const {
 
 void WaitingLine::ring_audit() const {
   std::atomic<std::uint32_t>& bell = segment_->header().audit_bell;
-  // seq_cst: partner of await_sleepers(), which clears the bell and then counts the waiters.
+  // seq_cst: partner of await_work(), which clears the bell and then counts the waiters.
   if (bell.load(std::memory_order_seq_cst) == 0 &&
       bell.exchange(1, std::memory_order_seq_cst) == 0) {
     futex_wake(futex_half(bell), INT_MAX);
   }
 }
 
-void WaitingLine::await_sleepers(const std::atomic<bool>& stop) const {
+void WaitingLine::await_work(const std::atomic<bool>& stop,
+                             const std::function<bool()>& other_work) const {
   std::atomic<std::uint32_t>& bell = segment_->header().audit_bell;
   while (!stop.load(std::memory_order_seq_cst)) {
     bell.store(0, std::memory_order_seq_cst);
-    if (count_waiting() > 0 || stop.load(std::memory_order_seq_cst)) return;
+    if (count_waiting() > 0 || other_work() || stop.load(std::memory_order_seq_cst)) return;
     futex_wait(futex_half(bell), 0, kNever);
   }
 }

@@ -17,6 +17,7 @@
 #define SLOTRING_CLIENT_LIB_SHM_WAITING_LINE_H_
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <stop_token>
 
@@ -53,14 +54,19 @@ class WaitingLine {
   void evict(std::uint16_t owner) const;
   // Blocks until somebody sleeps in the line, for the supervisor's audit; `stop` ends it, by way of
   // interrupt_audit().
-  void await_sleepers(const std::atomic<bool>& stop) const;
+  void await_sleepers(const std::atomic<bool>& stop) const {
+    await_work(stop, [] { return false; });
+  }
+  // The same until somebody sleeps or `other_work()`, whose beginning rings, too.
+  void await_work(const std::atomic<bool>& stop, const std::function<bool()>& other_work) const;
+  // Wakes the audit.
+  void ring_audit() const;
   void interrupt_audit() const;
 
  private:
   bool try_wake(WaiterIndex waiter) const;
   void stir(WaiterIndex waiter) const;
   void enlist(WaiterIndex waiter) const;
-  void ring_audit() const;
 
   const ControlSegment* segment_;
 };

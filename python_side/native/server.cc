@@ -25,6 +25,7 @@ constexpr std::uint32_t kShareOfSpins = 8;
 
 Server::Server(shm::WorkerSeat seat, PyTypeObject* area_type, PyTypeObject* context_type)
     : seat_(std::move(seat)),
+      pulse_(seat_),
       views_(seat_, area_type),
       replies_(seat_),
       context_type_(context_type),
@@ -55,6 +56,7 @@ bool Server::serve(const SlowPath& slow_path) {
 }
 
 void Server::run(const shm::RunningCall& call, const SlowPath& slow_path) {
+  pulse_.call_started();
   const Method* method = find(call);
   Result<WrittenReply> outcome =
       method != nullptr ? invoke(*method, call, slow_path) : no_such_method(call, slow_path);

@@ -18,6 +18,7 @@
 
 #include "client_lib/shm/adaptive_wait.h"
 #include "client_lib/shm/worker_seat.h"
+#include "python_side/native/pulse.h"
 #include "python_side/native/python_ref.h"
 #include "python_side/native/reply.h"
 #include "python_side/native/view.h"
@@ -44,6 +45,7 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   const shm::WorkerSeat& seat() const { return seat_; }
+  Pulse& pulse() { return pulse_; }
 
   // Makes `methods` callable by these ids. REQUIRES: as many ids; serve() has not been called.
   void bind(std::vector<Method> methods, const std::vector<std::uint16_t>& ids);
@@ -73,6 +75,7 @@ class Server {
   bool more_expected() const;
 
   shm::WorkerSeat seat_;
+  Pulse pulse_;
   RequestViews views_;
   ReplyWriter replies_;
   PyTypeObject* context_type_;

@@ -167,6 +167,16 @@ PyObject* stop(PyObject* self, PyObject* /*none*/) {
   return Ref::share(Py_None).release();
 }
 
+PyObject* pulse(PyObject* self, PyObject* cancel) {
+  joined_of(self).server.pulse().run(cancel);
+  return Ref::share(Py_None).release();
+}
+
+PyObject* end_pulse(PyObject* self, PyObject* /*none*/) {
+  joined_of(self).server.pulse().end();
+  return Ref::share(Py_None).release();
+}
+
 PyObject* disown(PyObject* self, PyObject* /*none*/) {
   joined_of(self).server.disown();
   return Ref::share(Py_None).release();
@@ -191,6 +201,13 @@ PyObject* get_generation(PyObject* self, void* /*closure*/) {
   return PyLong_FromUnsignedLong(joined_of(self).server.seat().generation());
 }
 
+// What SeatRecord says: this worker's own word for the call that it runs.
+PyObject* get_running(PyObject* self, void* /*closure*/) {
+  const shm::WorkerSeat& seat = joined_of(self).server.seat();
+  return PyLong_FromUnsignedLongLong(
+      seat.segment().seat(seat.index()).running.load(std::memory_order_relaxed));
+}
+
 PyMethodDef worker_methods[] = {
     {"publish", publish_methods, METH_VARARGS, "Says Ready and waits until it is published."},
     {"fail_setup", fail_setup, METH_VARARGS, "Tells the supervisor that setting up has failed."},
@@ -199,6 +216,8 @@ PyMethodDef worker_methods[] = {
     {"anybody_attached", anybody_attached, METH_NOARGS, "Whether a client is attached, and alive."},
     {"drain", drain, METH_NOARGS, "Makes serve() return when nothing is left to serve."},
     {"stop", stop, METH_NOARGS, "Makes serve() return after the running call."},
+    {"pulse", pulse, METH_O, "Tells handlers of cancelled calls, until end_pulse()."},
+    {"end_pulse", end_pulse, METH_NOARGS, "Makes pulse() return."},
     {"disown", disown, METH_NOARGS, "Makes this process, a fork, unable to serve."},
     {"goodbye", goodbye, METH_NOARGS, "Tells the supervisor that everything is released."},
     {nullptr, nullptr, 0, nullptr},
@@ -207,6 +226,7 @@ PyMethodDef worker_methods[] = {
 PyGetSetDef worker_getset[] = {
     {"pool", get_pool, nullptr, "The pool's name.", nullptr},
     {"seat", get_seat, nullptr, "The worker's place in its pool, from 0.", nullptr},
+    {"running", get_running, nullptr, "Names the call that runs; 0 when none does.", nullptr},
     {"generation", get_generation, nullptr, "Grows with each worker on this seat.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };

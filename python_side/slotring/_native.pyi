@@ -39,6 +39,9 @@ class Worker:
     def seat(self) -> int: ...
     @property
     def generation(self) -> int: ...
+    @property
+    def running(self) -> int:
+        """Names the call that serve() runs; 0 when it runs none."""
     def publish(
         self,
         methods: list[tuple[str, Callable[..., Any], bool]],
@@ -62,6 +65,10 @@ class Worker:
         wake_fd make serve() look at signals."""
     def anybody_attached(self) -> bool:
         """Whether some client that has not left is alive."""
+    def pulse(self, cancel: Callable[[int], bool], /) -> None:
+        """Until end_pulse(): calls cancel(running) when the running call was abandoned, again
+        after a second when it returned False."""
+    def end_pulse(self) -> None: ...
     def drain(self) -> None: ...
     def stop(self) -> None: ...
     def disown(self) -> None: ...

@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any, NamedTuple, TypeVar, overload
 
 from slotring._native import MAX_NAME_BYTES
+from slotring.coroutines import Coroutines
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Class = TypeVar("Class", bound=type)
@@ -50,7 +51,8 @@ def handler(function_or_name: Any = None, /) -> Any:
 
     It is called as ``f(request)``. It gets the call's :class:`slotring.Context` too when it has a
     second positional parameter that has no default, or is named ``ctx``. A coroutine function runs
-    to its end before the next call.
+    to its end before the next call; when its call is cancelled, ``asyncio.CancelledError`` is raised
+    at its next ``await``.
     """
     if function_or_name is None or isinstance(function_or_name, str):
         return lambda function: _mark(function, "handler", function_or_name)
@@ -72,9 +74,15 @@ def service(cls: Class) -> Class:
     return _mark(cls, "service", None)
 
 
-def collect(module: ModuleType, tear_downs: contextlib.ExitStack) -> list[Method]:
-    """Sets up what ``module`` holds; returns its methods. ``tear_downs`` learns how to undo it."""
-    loop = _EventLoop(tear_downs)
+def collect(
+    module: ModuleType, tear_downs: contextlib.ExitStack, loop: Coroutines | None = None
+) -> list[Method]:
+    """Sets up what ``module`` holds; returns its methods. ``tear_downs`` learns how to undo it.
+
+    ``loop`` runs its coroutine functions; without one, they run on one of their own.
+    """
+    if loop is None:
+        loop = Coroutines(tear_downs)
     methods: dict[str, Method] = {}
     seen: set[int] = set()
     for thing in list(vars(module).values()):
@@ -131,7 +139,7 @@ def _function_of(thing: Any) -> Any:
 
 
 def _make_service(
-    cls: type, tear_downs: contextlib.ExitStack, loop: _EventLoop
+    cls: type, tear_downs: contextlib.ExitStack, loop: Coroutines
 ) -> Iterator[Method]:
     instance = cls()
     close = getattr(instance, "close", None)
@@ -163,7 +171,7 @@ def _add(methods: dict[str, Method], method: Method) -> None:
     methods[method.name] = method
 
 
-def _method(name: str, function: Callable[..., Any], loop: _EventLoop | None) -> Method:
+def _method(name: str, function: Callable[..., Any], loop: Coroutines | None) -> Method:
     import inspect
 
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
@@ -199,37 +207,3 @@ def _wants_context(name: str, signature: Any) -> bool:
     if len(positional) < 2:
         return False
     return positional[1].name == "ctx" or positional[1].default is positional[1].empty
-
-
-class _EventLoop:
-    """The loop on which coroutine functions run, one at a time. Made when there is one."""
-
-    def __init__(self, tear_downs: contextlib.ExitStack) -> None:
-        self._tear_downs = tear_downs
-        self._loop: Any = None
-
-    def plain(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """``function`` itself, or one that runs the coroutines of it to their end."""
-        import inspect
-
-        if not inspect.iscoroutinefunction(function):
-            return function
-        run = self._start().run_until_complete
-
-        def run_to_end(*arguments: Any) -> Any:
-            return run(function(*arguments))
-
-        return run_to_end
-
-    def _start(self) -> Any:
-        if self._loop is None:
-            import asyncio
-
-            self._loop = asyncio.new_event_loop()
-            asyncio.set_event_loop(self._loop)
-            self._tear_downs.callback(self._close)
-        return self._loop
-
-    def _close(self) -> None:
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.close()

@@ -28,9 +28,10 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from slotring import _native, builtin, errors, handlers, output
+from slotring.coroutines import Coroutines
 
 ATTACH_TIMEOUT_S = 60.0
 ORPHAN_TIMEOUT_S = 60.0
@@ -82,8 +83,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 def _set_up_and_serve(
     worker: _native.Worker, options: argparse.Namespace, tear_downs: contextlib.ExitStack
 ) -> int:
+    coroutines = Coroutines(tear_downs, lambda: worker.running)
     try:
-        methods = _set_up(worker, options.module, tear_downs)
+        methods = _set_up(worker, options.module, tear_downs, coroutines)
     except BaseException as error:  # also a module that calls sys.exit()
         return _fail_setup(worker, error)
     try:
@@ -98,13 +100,31 @@ def _set_up_and_serve(
             return 0
         _log(f"was not published: {message}")
         return EXIT_NOT_JOINED
-    return _serve(worker, [m.name for m in methods], options.orphan_timeout_s)
+    with _pulse(worker, coroutines.cancel):
+        return _serve(worker, [m.name for m in methods], options.orphan_timeout_s)
+
+
+@contextlib.contextmanager
+def _pulse(worker: _native.Worker, cancel: Callable[[int], bool]) -> Iterator[None]:
+    """Tells handlers that their call was cancelled, and everybody that the interpreter runs."""
+    thread = threading.Thread(
+        target=worker.pulse, args=(cancel,), name="slotring-pulse", daemon=True
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        worker.end_pulse()
+        thread.join()
 
 
 def _set_up(
-    worker: _native.Worker, module_name: str, tear_downs: contextlib.ExitStack
+    worker: _native.Worker,
+    module_name: str,
+    tear_downs: contextlib.ExitStack,
+    coroutines: Coroutines,
 ) -> list[handlers.Method]:
-    methods = handlers.collect(importlib.import_module(module_name), tear_downs)
+    methods = handlers.collect(importlib.import_module(module_name), tear_downs, coroutines)
     for method in methods:
         if method.name in builtin.NAMES:
             raise ValueError(f"every worker has a method {method.name!r}; choose another name")

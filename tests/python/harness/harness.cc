@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "client_lib/client_core.h"
+#include "client_lib/shm/observed_call.h"
 #include "client_lib/shm/peer_socket.h"
 #include "python_side/native/buffer_view.h"
 #include "python_side/native/python_ref.h"
@@ -232,6 +233,14 @@ PyObject* states(PyObject* self, PyObject* /*none*/) {
   return list.release();
 }
 
+// running(): (seconds that the worker's call runs, abandoned, hung), or None.
+PyObject* running(PyObject* self, PyObject* /*none*/) {
+  const auto call = shm::observe_call(of(self).pool.segment(), 0, shm::monotonic_now());
+  if (!call) return none();
+  return Py_BuildValue("(dOO)", static_cast<double>(call->run_ns) * 1e-9,
+                       call->abandoned ? Py_True : Py_False, call->hung() ? Py_True : Py_False);
+}
+
 // round_trips(method, payload, count): nanoseconds of each call, sorted.
 PyObject* round_trips(PyObject* self, PyObject* arguments) {
   const char* method = nullptr;
@@ -274,6 +283,7 @@ PyMethodDef pool_methods[] = {
     {"finish", finish, METH_O, nullptr},
     {"abandon", abandon, METH_O, nullptr},
     {"states", states, METH_NOARGS, nullptr},
+    {"running", running, METH_NOARGS, nullptr},
     {"round_trips", round_trips, METH_VARARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };

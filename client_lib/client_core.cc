@@ -294,8 +294,10 @@ Error ClientCore::lost_error(const Lease& lease, const SlotWord& replied) const 
   const layout::Obituary& obituary = joined_.segment->obituary(
       seat, (replied.flags & layout::kObituaryMask) >> layout::kObituaryShift);
   const int status = obituary.wait_status.load(std::memory_order_relaxed);
+  const std::size_t note_bytes = std::min<std::size_t>(
+      obituary.note_bytes.load(std::memory_order_relaxed), sizeof(obituary.text));
   const std::size_t tail_bytes = std::min<std::size_t>(
-      obituary.tail_bytes.load(std::memory_order_relaxed), sizeof(obituary.tail));
+      obituary.tail_bytes.load(std::memory_order_relaxed), sizeof(obituary.text) - note_bytes);
   Error lost{.code = ErrorCode::kWorkerLost,
              .message = "the worker (seat " + std::to_string(seat) + ", pid " +
                         std::to_string(obituary.pid.load(std::memory_order_relaxed)) + ") "};
@@ -311,7 +313,8 @@ Error ClientCore::lost_error(const Lease& lease, const SlotWord& replied) const 
   }
   lost.retryable = replied.has(layout::kFlagNeverStarted);
   lost.message += lost.retryable ? " before it started the call" : " during the call";
-  lost.traceback.assign(obituary.tail, tail_bytes);
+  if (note_bytes > 0) lost.message.append(": ").append(obituary.text, note_bytes);
+  lost.traceback.assign(obituary.text + note_bytes, tail_bytes);
   return lost;
 }
 

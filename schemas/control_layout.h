@@ -203,8 +203,9 @@ struct Obituary {
   std::atomic<std::uint32_t> generation;
   std::atomic<std::int32_t> wait_status;  // as of waitpid, or kUnknownWaitStatus
   std::atomic<std::int32_t> pid;
-  std::atomic<std::uint32_t> tail_bytes;
-  char tail[2032];  // the end of its stderr
+  std::atomic<std::uint16_t> tail_bytes;
+  std::atomic<std::uint16_t> note_bytes;
+  char text[2032];  // why the supervisor ended it, if it did; then the end of its stderr
 };
 
 enum class ClientState : std::uint8_t {
@@ -331,6 +332,9 @@ static_assert(offsetof(SeatRecord, running_since) == 152);
 static_assert(offsetof(SeatRecord, interpreter_seen_ns) == 160);
 static_assert(offsetof(SeatRecord, cancel_bell) == 168);
 static_assert(sizeof(Obituary) == 2048);
+static_assert(offsetof(Obituary, tail_bytes) == 12);
+static_assert(offsetof(Obituary, note_bytes) == 14);
+static_assert(offsetof(Obituary, text) == 16);
 static_assert(sizeof(ClientRecord) == 192);
 static_assert(offsetof(ClientRecord, state) == 0);
 static_assert(offsetof(ClientRecord, epoch) == 4);
@@ -377,7 +381,9 @@ constexpr std::uint64_t layout_hash() {
                                       offsetof(SeatRecord, interpreter_seen_ns),
                                       offsetof(SeatRecord, cancel_bell),
                                       offsetof(Obituary, wait_status),
-                                      offsetof(Obituary, tail),
+                                      offsetof(Obituary, tail_bytes),
+                                      offsetof(Obituary, note_bytes),
+                                      offsetof(Obituary, text),
                                       offsetof(ClientRecord, name),
                                       offsetof(ClientRecord, calls),
                                       kFlagListed,

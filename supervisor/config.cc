@@ -19,7 +19,11 @@ namespace slotring::supervisor {
 
 namespace {
 
+using namespace std::chrono_literals;
+
 constexpr double kDayInSeconds = 86'400;
+// A shorter one could not tell a hung interpreter from one that had no turn yet.
+constexpr std::chrono::milliseconds kMinCallTimeLimit = 100ms;
 // Half of what a process can address: a client maps both directions of all slots.
 constexpr std::uint64_t kMaxDataBytes = std::uint64_t{1} << 45;
 
@@ -189,11 +193,16 @@ class ConfigParser {
     }
   }
 
-  static void read_times(ConfigTable& table, PoolConfig& pool) {
+  void read_times(ConfigTable& table, PoolConfig& pool) {
     table.read_seconds("start_timeout_s", pool.start_timeout, 0.1, kDayInSeconds);
     table.read_seconds("drain_timeout_s", pool.drain_timeout, 0, kDayInSeconds);
     table.read_seconds("stop_timeout_s", pool.stop_timeout, 0, kDayInSeconds);
     table.read_seconds("orphan_timeout_s", pool.orphan_timeout, 0, kDayInSeconds);
+    table.read_seconds("call_time_limit_s", pool.call_time_limit, 0, kDayInSeconds);
+    if (pool.call_time_limit > 0s && pool.call_time_limit < kMinCallTimeLimit) {
+      report(reading_.errors, table.place_of("call_time_limit_s"),
+             "`call_time_limit_s` must be 0, for no limit, or at least 0.1 seconds");
+    }
     RestartLimits& restart = pool.restart;
     table.read_seconds("restart_delay_s", restart.delay, 0.001, 3600);
     restart.delay_max = std::max(restart.delay_max, restart.delay);

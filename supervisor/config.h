@@ -68,6 +68,7 @@ struct PoolConfig {
   std::chrono::milliseconds drain_timeout{10'000};   // for running calls when the pool shuts down
   std::chrono::milliseconds stop_timeout{5'000};     // from SIGTERM to SIGKILL
   std::chrono::milliseconds orphan_timeout{60'000};  // how long it outlives its supervisor
+  std::chrono::milliseconds call_time_limit{0};      // of one call; 0: none
 
   RestartLimits
       restart;  // restart_delay_s, restart_delay_max_s, crash_loop_deaths, crash_loop_window_s

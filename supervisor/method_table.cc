@@ -68,6 +68,10 @@ Result<MethodId> MethodTable::intern(std::string_view name) {
   return id;
 }
 
+std::string_view MethodTable::name_of(MethodId id) const {
+  return id >= 1 && id <= size() ? std::string_view(methods_[id - 1u].name) : std::string_view();
+}
+
 void MethodTable::store(MethodId id, std::string_view name) {
   shm::store_name(segment_.method(id), name);
   // Release: who acquires the count may read the records that it covers.

@@ -35,6 +35,9 @@ class MethodTable {
   // otherwise, or no supervisor tells that).
   Status restore(std::string_view name, MethodId id);
 
+  // The name of an id; empty when there is none such.
+  std::string_view name_of(MethodId id) const;
+
   std::uint32_t size() const { return static_cast<std::uint32_t>(methods_.size()); }
 
  private:

@@ -6,6 +6,8 @@
 #include <exception>
 #include <utility>
 
+#include <boost/asio/post.hpp>
+
 #include "client_lib/shm/reclaim.h"
 #include "supervisor/package_path.h"
 
@@ -70,6 +72,8 @@ Pool::Pool(const ProgramSide& program, PoolConfig config, Parts parts)
       seat_side_{program.io, program.log_output,  config_,  parts_.package_path,   *parts_.memory,
                  slots_,     parts_.seat_sockets, methods_, [this] { on_phase(); }} {
   reception_.set_upgrade(program.upgrade);
+  const std::chrono::nanoseconds limit = config_.call_time_limit;
+  parts_.memory->segment().header().call_time_limit_ns = static_cast<std::uint64_t>(limit.count());
   for (shm::SeatIndex index = 0; index < config_.workers; ++index) {
     seats_.push_back(std::make_unique<Seat>(seat_side_, index));
   }
@@ -80,7 +84,11 @@ Pool::~Pool() = default;
 Status Pool::start() {
   started_at_ = std::chrono::steady_clock::now();
   try {
-    audit_ = std::make_unique<WaitingAudit>(slots_);
+    // What is posted runs only while the supervisor's loop does, and so only while this lives.
+    audit_ =
+        std::make_unique<PoolAudit>(slots_, config_.call_time_limit, [this](shm::SeatIndex seat) {
+          boost::asio::post(seat_side_.io, [this, seat] { seats_[seat]->end_overdue(); });
+        });
   } catch (const std::exception& failed) {
     return Error{ErrorCode::kSystemLimit,
                  std::string("starting the audit's thread: ") + failed.what()};

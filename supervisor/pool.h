@@ -26,11 +26,11 @@
 #include "supervisor/listening_socket.h"
 #include "supervisor/log_output.h"
 #include "supervisor/method_table.h"
+#include "supervisor/pool_audit.h"
 #include "supervisor/pool_memory.h"
 #include "supervisor/reception.h"
 #include "supervisor/seat.h"
 #include "supervisor/seat_sockets.h"
-#include "supervisor/waiting_audit.h"
 
 namespace slotring::supervisor {
 
@@ -92,7 +92,7 @@ class Pool {
   Reception reception_;
   Seat::PoolSide seat_side_;
   std::vector<std::unique_ptr<Seat>> seats_;
-  std::unique_ptr<WaitingAudit> audit_;
+  std::unique_ptr<PoolAudit> audit_;
   std::chrono::steady_clock::time_point started_at_{};
   bool draining_ = false;
   bool was_ready_ = false;

@@ -20,8 +20,9 @@ struct RestartLimits {
 };
 
 // Why a start did not last. A shortage of the machine's (descriptors, processes, memory) is not the
-// worker's fault: it delays, and never ends a loop.
-enum class StartEnd : std::uint8_t { kWorkerDied, kShortage };
+// worker's fault: it delays, and never ends a loop. A worker that was killed because a call took
+// too long had served: its successor is due after the first delay, whatever was before.
+enum class StartEnd : std::uint8_t { kWorkerDied, kShortage, kOverdueCall };
 
 class RestartPolicy {
  public:

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "client_lib/shm/doorbell.h"
+#include "client_lib/shm/observed_call.h"
 #include "client_lib/shm/reclaim.h"
 #include "supervisor/process_watch.h"
 
@@ -333,8 +334,26 @@ void Seat::signal_group(int signal) {
   }
 }
 
+// The call may end between this look at it and the kill, some microseconds later; the worker's next
+// call is then lost in its place.
+void Seat::end_overdue() {
+  if (phase_ != SeatPhase::kReady) return;  // who drains has a limit of its own
+  const std::optional<shm::ObservedCall> call =
+      shm::observe_call(pool_.memory.segment(), index_, shm::monotonic_now());
+  const std::chrono::nanoseconds limit = pool_.config.call_time_limit;
+  if (!call || call->run_ns < static_cast<std::uint64_t>(limit.count())) return;
+  const std::string_view method = pool_.methods.name_of(call->running.method);
+  verdict_ = fmt::format(
+      "a call of {} ran for {:.2f} s, longer than call_time_limit_s = {:g}; the interpreter was {}",
+      method.empty() ? "an unlisted method" : fmt::format("'{}'", method),
+      static_cast<double>(call->run_ns) / 1e9, std::chrono::duration<double>(limit).count(),
+      call->hung() ? "hung: no thread of the worker got it" : "busy, not hung");
+  worker_->log->warn("{}", verdict_);
+  dispatch(SeatEvent::kOverdue);
+}
+
 void Seat::on_exit() {
-  last_end_ = StartEnd::kWorkerDied;
+  last_end_ = verdict_.empty() ? StartEnd::kWorkerDied : StartEnd::kOverdueCall;
   ended_at_ = Clock::now();
   dispatch(SeatEvent::kDied);
 }
@@ -350,7 +369,7 @@ void Seat::bury(bool last) {
   dead->output->finish();
   dead->error_output->finish();
   shm::write_obituary(pool_.memory.segment(), index_, generation_, dead->pid, status,
-                      dead->error_output->tail());
+                      dead->error_output->tail(), std::exchange(verdict_, {}));
   const std::uint32_t lost = walk_slots(last);
   const bool expected = last && lost == 0;
   dead->log->log(expected ? spdlog::level::info : spdlog::level::warn, "{}; {} calls were running",

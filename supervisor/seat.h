@@ -59,6 +59,8 @@ class Seat {
   Status take_over(FoundWorker found);
   void drain() { dispatch(SeatEvent::kDrain); }
   void hasten();
+  // Kills the worker if the call that it runs at this moment takes longer than the pool allows.
+  void end_overdue();
   // No worker will ever sit here again: ends what is still requested.
   void retire();
 
@@ -105,6 +107,7 @@ class Seat {
   std::uint32_t generation_;
   std::uint32_t walked_ = 0;  // the last generation whose slots this supervisor has walked
   std::uint32_t launches_;
+  std::string verdict_;  // why the worker was killed, for the callers that lose it
   StartEnd last_end_ = StartEnd::kWorkerDied;
   Clock::time_point ready_at_{};  // of the present or last worker; epoch when it never was
   Clock::time_point ended_at_{};

@@ -61,6 +61,8 @@ constexpr Row kRows[] = {
     // be asked for anything, and has to go.
     {Phase::kReady, Event::kConnectionLost, Phase::kReady, {Action::kArmStopTimer}},
     {Phase::kReady, Event::kTimeout, Phase::kEvicting, {Action::kKill}},
+    // Its handler does not end, and may keep the interpreter: nothing milder is sure to work.
+    {Phase::kReady, Event::kOverdue, Phase::kEvicting, {Action::kDisarmTimer, Action::kKill}},
     {Phase::kReady, Event::kDied, Phase::kBackoff, {Action::kBury, Action::kPlanSuccessor}},
     {Phase::kReady, Event::kDrain, Phase::kDraining,
      {Action::kMarkDraining, Action::kAskToDrain, Action::kArmDrainTimer}},
@@ -113,9 +115,10 @@ const char* to_string(SeatPhase phase) {
 
 const char* to_string(SeatEvent event) {
   constexpr const char* kNames[kSeatEvents] = {
-      "start",        "found",           "resumed", "resumed, leaving", "launch failed", "ready",
-      "setup failed", "connection lost", "died",    "timeout",          "give up",       "drain",
-      "hasten",       "hasten idle"};
+      "start",         "found",   "resumed",      "resumed, leaving",
+      "launch failed", "ready",   "setup failed", "connection lost",
+      "died",          "overdue", "timeout",      "give up",
+      "drain",         "hasten",  "hasten idle"};
   return kNames[static_cast<std::size_t>(event)];
 }
 

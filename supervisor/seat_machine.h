@@ -52,13 +52,14 @@ enum class SeatEvent : std::uint8_t {
   kSetupFailed,     // the worker said so, or its handshake was wrong
   kConnectionLost,  // its socket is closed; the process may be alive
   kDied,            // proven by its pidfd
+  kOverdue,         // its call runs for longer than the pool allows
   kTimeout,         // of the timer that the phase armed
   kGiveUp,          // the restart policy wants no successor
   kDrain,           // the pool shuts down
   kHasten,          // the pool shuts down, and somebody is impatient; calls are running
   kHastenIdle,      // the same; no slot of the seat is in use
 };
-inline constexpr int kSeatEvents = 14;
+inline constexpr int kSeatEvents = 15;
 
 enum class SeatAction : std::uint8_t {
   kLaunch,         // next generation, word STARTING, fork and exec

@@ -28,6 +28,8 @@ std::optional<ObservedCall> observe_call(const ControlSegment& segment, SeatInde
   call.run_ns = since < now ? now - since : 0;
   const MonotonicNs last_sign = std::max(since, seen);
   call.unseen_ns = last_sign < now ? std::min(now - last_sign, call.run_ns) : 0;
+  const std::uint64_t limit_ns = call_time_limit_ns(segment);
+  if (limit_ns != 0) call.hung_after_ns = std::min(limit_ns, kHungAfterNs);
   return call;
 }
 

@@ -18,7 +18,8 @@
 namespace slotring::shm {
 
 // No thread of a worker got its interpreter for so long: it hangs, as native code does that keeps
-// the GIL. A worker proves the contrary once a second while a call runs that long.
+// the GIL. A worker proves the contrary once a second while a call runs that long. Where calls have
+// a shorter limit, that is the time, and it does so twice in it.
 inline constexpr std::uint64_t kHungAfterNs = 2'000'000'000;
 
 struct ObservedCall {
@@ -28,7 +29,9 @@ struct ObservedCall {
   std::uint64_t run_ns = 0;     // since it was started
   std::uint64_t unseen_ns = 0;  // since a thread of the worker had the interpreter, at most run_ns
 
-  bool hung() const { return unseen_ns >= kHungAfterNs; }
+  std::uint64_t hung_after_ns = kHungAfterNs;
+
+  bool hung() const { return unseen_ns >= hung_after_ns; }
 };
 
 // The call that the seat's worker runs at `now`, if any.

@@ -98,13 +98,16 @@ std::uint32_t reclaim_client(const SlotPool& pool, std::uint16_t owner) {
 }
 
 void write_obituary(const ControlSegment& segment, SeatIndex seat, std::uint32_t generation,
-                    std::int32_t pid, std::int32_t wait_status, std::string_view stderr_tail) {
+                    std::int32_t pid, std::int32_t wait_status, std::string_view stderr_tail,
+                    std::string_view note) {
   layout::Obituary& obituary = segment.obituary(seat, generation % layout::kObituariesPerSeat);
-  if (stderr_tail.size() > sizeof(obituary.tail)) {
-    stderr_tail.remove_prefix(stderr_tail.size() - sizeof(obituary.tail));
-  }
-  std::memcpy(obituary.tail, stderr_tail.data(), stderr_tail.size());
-  obituary.tail_bytes.store(static_cast<std::uint32_t>(stderr_tail.size()),
+  note = note.substr(0, sizeof(obituary.text) / 2);
+  const std::size_t room = sizeof(obituary.text) - note.size();
+  if (stderr_tail.size() > room) stderr_tail.remove_prefix(stderr_tail.size() - room);
+  std::memcpy(obituary.text, note.data(), note.size());
+  std::memcpy(obituary.text + note.size(), stderr_tail.data(), stderr_tail.size());
+  obituary.note_bytes.store(static_cast<std::uint16_t>(note.size()), std::memory_order_relaxed);
+  obituary.tail_bytes.store(static_cast<std::uint16_t>(stderr_tail.size()),
                             std::memory_order_relaxed);
   obituary.pid.store(pid, std::memory_order_relaxed);
   obituary.wait_status.store(wait_status, std::memory_order_relaxed);

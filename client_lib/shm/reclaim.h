@@ -20,9 +20,10 @@ namespace slotring::shm {
 std::uint32_t reclaim_client(const SlotPool& pool, std::uint16_t owner);
 
 // Writes how the seat's worker of `generation` died, for callers to read. `wait_status` is
-// waitpid's.
+// waitpid's; `note` says why the supervisor killed it, if it did.
 void write_obituary(const ControlSegment& segment, SeatIndex seat, std::uint32_t generation,
-                    std::int32_t pid, std::int32_t wait_status, std::string_view stderr_tail);
+                    std::int32_t pid, std::int32_t wait_status, std::string_view stderr_tail,
+                    std::string_view note = {});
 
 // Ends what a dead worker had started: RUNNING becomes REPLIED with kFlagLost, ABANDONED becomes
 // FREE, and callers of REPLIED slots are woken again. REQUESTED stays for the successor; when

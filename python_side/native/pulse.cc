@@ -12,8 +12,6 @@ namespace {
 
 constexpr std::uint64_t kTickNs = 1'000'000'000;
 constexpr std::uint64_t kMinTickNs = 10'000'000;
-// A call that runs for so long has its interpreter looked after.
-constexpr std::uint64_t kLongNs = 1'000'000'000;
 constexpr MonotonicNs kOnce = ~MonotonicNs{0};
 
 }  // namespace
@@ -49,15 +47,18 @@ Pulse::Need Pulse::await_need() {
     if (ended_.load(std::memory_order_relaxed)) return Need::kLeave;
     const MonotonicNs now = shm::monotonic_now();
     MonotonicNs wake_at = now + tick_ns();
+    const std::uint64_t sign_every_ns = std::min(2 * tick_ns(), kTickNs);
     const std::optional<shm::ObservedCall> call =
         shm::observe_call(seat_.segment(), seat_.index(), now);
     if (call) {
       ring_audit();
       running_ = call->running.pack();
       if (call->abandoned && (running_ != told_ || now >= tell_again_at_)) return Need::kCancel;
-      if (call->run_ns >= kLongNs && now - signed_at_ >= kTickNs) return Need::kSign;
-      const MonotonicNs next_sign = now + kLongNs - std::min(call->run_ns, kLongNs);
-      if (next_sign > now) wake_at = std::min(wake_at, next_sign);
+      if (call->run_ns < sign_every_ns) {
+        wake_at = std::min(wake_at, now + sign_every_ns - call->run_ns);
+      } else if (now - signed_at_ >= sign_every_ns) {
+        return Need::kSign;
+      }
     } else if (const std::uint64_t calls = record().calls.load(std::memory_order_relaxed);
                calls == calls_at_tick_ && !serves_something()) {
       sleep_till_call(bell);

@@ -6,7 +6,8 @@
 //
 // While calls run it looks once a second (more often under a short limit on calls), and at once
 // when somebody who abandons the running call rings the seat's cancel_bell. It takes the GIL only
-// for a call that was abandoned, to have it cancelled, and for one that runs for a second or more;
+// for a call that was abandoned, to have it cancelled, and for one that runs for a second or more
+// (half the limit, under a shorter one);
 // then it writes down that it got the GIL (SeatRecord::interpreter_seen_ns), so that a call that
 // keeps the GIL is told from one that is merely long (client_lib/shm/observed_call.h).
 //

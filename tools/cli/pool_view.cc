@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "client_lib/shm/attachment.h"
+#include "client_lib/shm/observed_call.h"
 #include "client_lib/shm/waiting_line.h"
 
 namespace slotring::cli {
@@ -44,6 +45,20 @@ const char* client_state_name(std::uint32_t state) {
   }
 }
 
+std::optional<CallView> look_at_call(const ControlSegment& segment, std::uint32_t seat) {
+  const auto call = shm::observe_call(segment, seat, shm::monotonic_now());
+  if (!call) return std::nullopt;
+  CallView view;
+  view.slot = call->running.slot_of_worker;
+  view.run_ns = call->run_ns;
+  view.abandoned = call->abandoned;
+  view.hung = call->hung();
+  if (call->running.method >= 1 && call->running.method <= layout::kMaxMethods) {
+    view.method = shm::load_name(segment.method(call->running.method));
+  }
+  return view;
+}
+
 SeatView look_at_seat(const ControlSegment& segment, std::uint32_t index) {
   const layout::SeatRecord& record = segment.seat(index);
   const layout::SeatWord word = segment.seat_word(index);
@@ -59,6 +74,7 @@ SeatView look_at_seat(const ControlSegment& segment, std::uint32_t index) {
   if (word.state == SeatState::kReady || word.state == SeatState::kDraining) {
     view.uptime_ns = age_ns(copy(record.ready_ns));
   }
+  view.call = look_at_call(segment, index);
   return view;
 }
 
@@ -108,6 +124,7 @@ void look_at_segment(const ControlSegment& segment, PoolView& view) {
   view.geometry = segment.geometry();
   const volatile std::uint64_t& created_ns = segment.header().created_ns;  // read exactly once
   view.uptime_ns = age_ns(created_ns);
+  view.call_time_limit_ns = shm::call_time_limit_ns(segment);
   for (std::uint32_t seat = 0; seat < view.geometry.max_workers; ++seat) {
     view.seats.push_back(look_at_seat(segment, seat));
   }

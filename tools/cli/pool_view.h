@@ -18,6 +18,15 @@
 
 namespace slotring::cli {
 
+// The call that a worker runs.
+struct CallView {
+  std::string method;      // empty when it was called by a name that has no id
+  std::uint32_t slot = 0;  // of the seat's
+  std::uint64_t run_ns = 0;
+  bool abandoned = false;  // nobody waits for it any more
+  bool hung = false;       // no thread of the worker gets the interpreter; else it is busy
+};
+
 struct SeatView {
   std::uint32_t seat = 0;
   std::string state;
@@ -28,6 +37,7 @@ struct SeatView {
   std::uint32_t restarts = 0;
   std::uint32_t busy_slots = 0;
   std::optional<std::uint64_t> uptime_ns;  // since it was ready; none while it is not
+  std::optional<CallView> call;
 };
 
 struct SlotView {
@@ -61,6 +71,7 @@ struct PoolView {
   std::int32_t supervisor_pid = 0;
   std::optional<std::uint64_t> uptime_ns;
   layout::Geometry geometry{};
+  std::uint64_t call_time_limit_ns = 0;  // 0: none
   std::vector<SeatView> seats;
   std::vector<SlotView> slots;
   std::vector<std::uint32_t>

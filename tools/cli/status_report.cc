@@ -37,6 +37,14 @@ std::string heading(const PoolView& pool) {
          "; the pool is up " + age_text(pool.uptime_ns) + "\n";
 }
 
+// "slow for 2.5 s, busy"
+std::string call_text(const std::optional<CallView>& call) {
+  if (!call) return "-";
+  return (call->method.empty() ? "an unlisted method" : printable(call->method)) + " for " +
+         terminal::duration_text(static_cast<double>(call->run_ns)) +
+         (call->hung ? ", hung" : ", busy") + (call->abandoned ? ", abandoned" : "");
+}
+
 std::string seat_table(const PoolView& pool) {
   TextTable table({{"WORKER", Align::kRight},
                    {"STATE"},
@@ -46,14 +54,15 @@ std::string seat_table(const PoolView& pool) {
                    {"CALLS", Align::kRight},
                    {"ERRORS", Align::kRight},
                    {"RESTARTS", Align::kRight},
-                   {"BUSY SLOTS", Align::kRight}});
+                   {"BUSY SLOTS", Align::kRight},
+                   {"RUNS"}});
   for (const SeatView& seat : pool.seats) {
-    table.add_row({std::to_string(seat.seat), seat.state,
-                   seat.pid == 0 ? "-" : std::to_string(seat.pid), std::to_string(seat.generation),
-                   age_text(seat.uptime_ns), std::to_string(seat.calls),
-                   std::to_string(seat.errors), std::to_string(seat.restarts),
-                   std::to_string(seat.busy_slots) + " of " +
-                       std::to_string(pool.geometry.slots_per_worker)});
+    table.add_row(
+        {std::to_string(seat.seat), seat.state, seat.pid == 0 ? "-" : std::to_string(seat.pid),
+         std::to_string(seat.generation), age_text(seat.uptime_ns), std::to_string(seat.calls),
+         std::to_string(seat.errors), std::to_string(seat.restarts),
+         std::to_string(seat.busy_slots) + " of " + std::to_string(pool.geometry.slots_per_worker),
+         call_text(seat.call)});
   }
   return table.to_string();
 }
@@ -112,6 +121,15 @@ std::string client_table(const PoolView& pool) {
   return table.empty() ? "" : "\n" + table.to_string();
 }
 
+json call_json(const std::optional<CallView>& call) {
+  if (!call) return nullptr;
+  return {{"method", call->method.empty() ? json(nullptr) : json(call->method)},
+          {"slot", call->slot},
+          {"run_s", static_cast<double>(call->run_ns) / 1e9},
+          {"abandoned", call->abandoned},
+          {"interpreter", call->hung ? "hung" : "busy"}};
+}
+
 json seat_json(const SeatView& seat) {
   return {{"worker", seat.seat},
           {"state", seat.state},
@@ -121,7 +139,8 @@ json seat_json(const SeatView& seat) {
           {"calls", seat.calls},
           {"errors", seat.errors},
           {"restarts", seat.restarts},
-          {"busy_slots", seat.busy_slots}};
+          {"busy_slots", seat.busy_slots},
+          {"runs", call_json(seat.call)}};
 }
 
 json slot_json(const SlotView& slot) {
@@ -167,6 +186,9 @@ json status_json(const PoolView& pool) {
             {"max_waiting", pool.geometry.max_waiters},
             {"slot_bytes", pool.geometry.area_bytes},
             {"warm_bytes", pool.geometry.warm_bytes}}},
+          {"call_time_limit_s", pool.call_time_limit_ns == 0
+                                    ? json(nullptr)
+                                    : json(static_cast<double>(pool.call_time_limit_ns) / 1e9)},
           {"workers", array_of(pool.seats, seat_json)},
           {"slots", array_of(pool.slots, slot_json)},
           {"free_rings", pool.free_ring_depths},

@@ -141,11 +141,33 @@ TEST_F(LostWorker, RefusesARequestThatIsSentAfterTheSeatRetired) {
 TEST_F(LostWorker, IsReadWithinBoundsWhateverItsObituarySays) {
   Lease lease = send_and_start();
   lose(SIGKILL);
-  pool_.segment().obituary(0, 1).tail_bytes.store(~0u);
+  pool_.segment().obituary(0, 1).tail_bytes.store(0xFFFF);
   pool_.segment().obituary(0, 1).wait_status.store(~0);
   const Error error = lease.wait().error();
   EXPECT_EQ(error.code, ErrorCode::kWorkerLost);
-  EXPECT_EQ(error.traceback.size(), sizeof(layout::Obituary::tail));
+  EXPECT_EQ(error.traceback.size(), sizeof(layout::Obituary::text));
+}
+
+TEST_F(LostWorker, IsReadWithinBoundsWhateverItsNoteSays) {
+  for (const int note_bytes : {1, 2000, 2032, 0xFFFF}) {
+    Lease lease = send_and_start();
+    lose(SIGKILL);
+    pool_.segment().obituary(0, 1).tail_bytes.store(0xFFFF);
+    pool_.segment().obituary(0, 1).note_bytes.store(static_cast<std::uint16_t>(note_bytes));
+    const Error error = lease.wait().error();
+    const std::size_t read = std::min<std::size_t>(note_bytes, sizeof(layout::Obituary::text));
+    EXPECT_EQ(error.traceback.size(), sizeof(layout::Obituary::text) - read);
+    pool_.publish(0);
+  }
+}
+
+TEST_F(LostWorker, TellsWhyTheSupervisorKilledIt) {
+  Lease lease = send_and_start();
+  lose(SIGKILL);
+  shm::write_obituary(pool_.segment(), 0, 1, 4242, SIGKILL, "last words", "it took too long");
+  const Error error = lease.wait().error();
+  EXPECT_THAT(error.message, HasSubstr("SIGKILL) during the call: it took too long"));
+  EXPECT_EQ(error.traceback, "last words");
 }
 
 }  // namespace

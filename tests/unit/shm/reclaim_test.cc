@@ -177,10 +177,22 @@ TEST_F(Reclaim, KeepsTheCallersSleepFlagAndWakesIt) {
 TEST_F(Reclaim, KeepsTheEndOfALongStderrInTheObituary) {
   write_obituary(local_.segment(), 0, 6, 4242, SIGSEGV, std::string(5000, 'x') + "end");
   const layout::Obituary& obituary = local_.segment().obituary(0, 2);
-  EXPECT_EQ(obituary.tail_bytes.load(), sizeof(obituary.tail));
-  EXPECT_EQ(std::string(obituary.tail + sizeof(obituary.tail) - 3, 3), "end");
+  EXPECT_EQ(obituary.tail_bytes.load(), sizeof(obituary.text));
+  EXPECT_EQ(std::string(obituary.text + sizeof(obituary.text) - 3, 3), "end");
   EXPECT_EQ(obituary.pid.load(), 4242);
   EXPECT_EQ(obituary.wait_status.load(), SIGSEGV);
+}
+
+TEST_F(Reclaim, KeepsTheNoteAndTheEndOfALongStderrInTheObituary) {
+  write_obituary(local_.segment(), 0, 6, 4242, SIGKILL, std::string(5000, 'x') + "end", "a note");
+  const layout::Obituary& obituary = local_.segment().obituary(0, 2);
+  EXPECT_EQ(obituary.note_bytes.load(), 6);
+  EXPECT_EQ(obituary.tail_bytes.load(), sizeof(obituary.text) - 6);
+  EXPECT_EQ(std::string(obituary.text, 7), "a notex");
+  EXPECT_EQ(std::string(obituary.text + sizeof(obituary.text) - 3, 3), "end");
+  write_obituary(local_.segment(), 0, 6, 4242, SIGKILL, "end", std::string(5000, 'n'));
+  EXPECT_EQ(obituary.note_bytes.load(), sizeof(obituary.text) / 2);
+  EXPECT_EQ(obituary.tail_bytes.load(), 3);
 }
 
 // Both, in either order, once or twice: the same end.

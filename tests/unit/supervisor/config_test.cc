@@ -81,6 +81,7 @@ TEST(Config, EveryKeyIsRead) {
     drain_timeout_s = 2
     stop_timeout_s = 0
     orphan_timeout_s = 4
+    call_time_limit_s = 0.5
     restart_delay_s = 0.25
     restart_delay_max_s = 8
     crash_loop_deaths = 0
@@ -105,6 +106,7 @@ TEST(Config, EveryKeyIsRead) {
   EXPECT_EQ(pool.drain_timeout, milliseconds(2000));
   EXPECT_EQ(pool.stop_timeout, milliseconds(0));
   EXPECT_EQ(pool.orphan_timeout, milliseconds(4000));
+  EXPECT_EQ(pool.call_time_limit, milliseconds(500));
   EXPECT_EQ(pool.restart.delay, milliseconds(250));
   EXPECT_EQ(pool.restart.delay_max, milliseconds(8000));
   EXPECT_EQ(pool.restart.crash_loop_deaths, 0u);
@@ -152,6 +154,19 @@ TEST(Config, AWrongTypeSaysWhatIsExpectedAndWhatIsThere) {
   EXPECT_THAT(errors_of(parse_config("pool = 1\n", kFile)), ElementsAre(HasSubstr("[pool.NAME]")));
   EXPECT_THAT(errors_of(parse_config("[pool]\np = 1\n", kFile)),
               ElementsAre(HasSubstr("`p` must be a table, [pool.p]")));
+}
+
+TEST(Config, ACallMayRunForEverUnlessThereIsALimitOfSomeLength) {
+  EXPECT_EQ(PoolConfig().call_time_limit, milliseconds(0));
+  for (const char* allowed : {"0", "0.1", "86400"}) {
+    const std::string text =
+        std::string("[pool.p]\nmodule = \"m\"\ncall_time_limit_s = ") + allowed;
+    EXPECT_THAT(errors_of(parse_config(text, kFile)), IsEmpty()) << allowed;
+  }
+  EXPECT_EQ(error_of("call_time_limit_s = 0.05\n"),
+            "/etc/slotring/pools.toml:3:21: error: `call_time_limit_s` must be 0, for no limit, or "
+            "at least 0.1 seconds");
+  EXPECT_THAT(error_of("call_time_limit_s = -1\n"), HasSubstr("0 to 86400 seconds"));
 }
 
 TEST(Config, AValueOutOfRangeSaysWhatIsAllowed) {

@@ -28,6 +28,14 @@ TEST_F(MethodTableTest, IdsCountFromOneAndAreWrittenIntoTheSegment) {
   EXPECT_EQ(name_of(2), "echo");
 }
 
+TEST_F(MethodTableTest, AnIdHasItsNameWhateverTheSegmentSays) {
+  (void)table_.intern("ping").value();
+  shm::store_name(segment_.method(1), "scribble");
+  EXPECT_EQ(table_.name_of(1), "ping");
+  EXPECT_EQ(table_.name_of(0), "");
+  EXPECT_EQ(table_.name_of(2), "");
+}
+
 TEST_F(MethodTableTest, ANameKeepsItsId) {
   EXPECT_EQ(table_.intern("ping").value(), 1);
   EXPECT_EQ(table_.intern("echo").value(), 2);

@@ -54,6 +54,15 @@ TEST_F(RestartPolicyTest, AShortageDelaysAndNeverEndsTheLoop) {
   }
 }
 
+TEST_F(RestartPolicyTest, AnOverdueCallNeverEndsTheLoopAndItsDelayStaysTheFirst) {
+  for (int i = 0; i < 3; ++i) (void)die(milliseconds(1));
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_EQ(die(milliseconds(1), seconds(1), StartEnd::kOverdueCall), milliseconds(100));
+  }
+  EXPECT_TRUE(die(milliseconds(1)).has_value()) << "the deaths before count as before";
+  EXPECT_FALSE(die(milliseconds(1)).has_value());
+}
+
 TEST_F(RestartPolicyTest, NoNumberOfDeathsMeansThatItNeverGivesUp) {
   limits_.crash_loop_deaths = 0;
   policy_ = RestartPolicy(limits_);

@@ -72,6 +72,7 @@ const Expected kExpected[] = {
     {Phase::kStarting, Event::kDrain, Phase::kStopping},
     {Phase::kReady, Event::kConnectionLost, Phase::kReady},
     {Phase::kReady, Event::kDied, Phase::kBackoff},
+    {Phase::kReady, Event::kOverdue, Phase::kEvicting},
     {Phase::kReady, Event::kTimeout, Phase::kEvicting},
     {Phase::kReady, Event::kDrain, Phase::kDraining},
     {Phase::kEvicting, Event::kDied, Phase::kBackoff},
@@ -174,6 +175,13 @@ TEST(SeatMachine, AWorkerThatIsTakenOverIsNotLaunchedAndNotHurried) {
   EXPECT_TRUE(found->actions.empty()) << "it may be stopped, and goes on when it likes";
   const auto resumed = supervisor::step(found->next, Event::kResumed);
   EXPECT_THAT(resumed->actions, ElementsAreArray({Action::kRepublish}));
+}
+
+TEST(SeatMachine, AnOverdueWorkerIsKilledAtOnceAndReplaced) {
+  const auto overdue = supervisor::step(Phase::kReady, Event::kOverdue);
+  EXPECT_THAT(overdue->actions, ElementsAreArray({Action::kDisarmTimer, Action::kKill}));
+  EXPECT_EQ(after({Event::kStart, Event::kReady, Event::kOverdue, Event::kDied, Event::kTimeout}),
+            Phase::kStarting);
 }
 
 TEST(SeatMachine, ACrashLoopEndsInFailed) {

@@ -1,0 +1,79 @@
+#include "supervisor/pool_audit.h"
+
+#include <signal.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "client_lib/shm/observed_call.h"
+#include "client_lib/shm/reclaim.h"
+
+namespace slotring::supervisor {
+
+using std::chrono::nanoseconds;
+
+namespace {
+// A call that starts while others are looked after is met this soon.
+constexpr nanoseconds kLongestNap = std::chrono::seconds(1);
+}  // namespace
+
+PoolAudit::PoolAudit(const shm::SlotPool& pool, std::chrono::milliseconds call_time_limit,
+                     OnOverdue on_overdue)
+    : pool_(pool), limit_(call_time_limit), on_overdue_(std::move(on_overdue)) {
+  // Signals are the event loop's.
+  sigset_t all;
+  sigset_t before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_ = std::thread([this] { run(); });
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+PoolAudit::~PoolAudit() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_.store(true, std::memory_order_seq_cst);
+  }
+  stopped_.notify_all();
+  pool_.line().interrupt_audit();
+  thread_.join();
+}
+
+void PoolAudit::run() {
+  while (!stop_.load(std::memory_order_seq_cst)) {
+    pool_.line().await_work(stop_, [this] { return audit_calls().has_value(); });
+    audit_while_there_is_work();
+  }
+}
+
+void PoolAudit::audit_while_there_is_work() {
+  std::unique_lock lock(mutex_);
+  while (!stop_.load(std::memory_order_seq_cst)) {
+    const bool waiting = pool_.line().count_waiting() > 0;
+    const std::optional<nanoseconds> overdue_in = audit_calls();
+    if (!waiting && !overdue_in) return;
+    if (waiting) shm::audit_waiters(pool_);
+    nanoseconds nap = kPeriod;
+    if (!waiting) nap = std::max(nap, std::min({*overdue_in, limit_ / 4, kLongestNap}));
+    stopped_.wait_for(lock, nap, [this] { return stop_.load(std::memory_order_seq_cst); });
+  }
+}
+
+std::optional<nanoseconds> PoolAudit::audit_calls() const {
+  std::optional<nanoseconds> overdue_in;
+  if (limit_ == nanoseconds(0)) return overdue_in;
+  const shm::ControlSegment& segment = pool_.segment();
+  const shm::MonotonicNs now = shm::monotonic_now();
+  for (shm::SeatIndex seat = 0; seat < segment.geometry().max_workers; ++seat) {
+    const std::optional<shm::ObservedCall> call = shm::observe_call(segment, seat, now);
+    if (!call) continue;
+    const nanoseconds left =
+        limit_ - nanoseconds(static_cast<std::int64_t>(
+                     std::min(call->run_ns, static_cast<std::uint64_t>(limit_.count()))));
+    if (left == nanoseconds(0)) on_overdue_(seat);
+    overdue_in = overdue_in ? std::min(*overdue_in, left) : left;
+  }
+  return overdue_in;
+}
+
+}  // namespace slotring::supervisor

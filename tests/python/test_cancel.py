@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 
 import pytest
 
@@ -64,7 +65,7 @@ def test_a_coroutine_is_cancelled_at_its_next_await_and_its_slot_comes_back(pool
     worker = pool.start_worker(COROUTINES)
     abandon_running(pool, "wait")
     wait_until(lambda: slots_are_free(pool), "the slot to come back")
-    assert worker.stdout == "waits\ncancelled\n"
+    wait_until(lambda: worker.stdout == "waits\ncancelled\n", "its output")
     assert pool.call("short", 3) == 3
 
 
@@ -104,6 +105,15 @@ def test_a_plain_handler_sees_it_in_its_context_and_later_coroutines_do_not(pool
     for _ in range(20):
         abandon_running(pool, "sync")
         assert pool.call("short", 5) == 5
+
+
+def test_calls_in_a_row_wake_the_second_thread_once(pool):
+    pool.start_worker(COROUTINES + "\n    echo = slotring.handler('echo')(lambda request: request)\n")
+    begin = time.monotonic()
+    rings = pool.harness.cancel_rings()
+    pool.harness.round_trips("echo", b"x", 2000)
+    # Once more for each second that a loaded machine may have left it without calls.
+    assert pool.harness.cancel_rings() - rings <= 1 + (time.monotonic() - begin)
 
 
 def test_a_hung_interpreter_is_told_from_a_busy_one(pool):

@@ -241,6 +241,11 @@ PyObject* running(PyObject* self, PyObject* /*none*/) {
                        call->abandoned ? Py_True : Py_False, call->hung() ? Py_True : Py_False);
 }
 
+// cancel_rings(): how often the worker's cancel_bell was rung.
+PyObject* cancel_rings(PyObject* self, PyObject* /*none*/) {
+  return PyLong_FromUnsignedLong(of(self).pool.segment().seat(0).cancel_bell.load());
+}
+
 // round_trips(method, payload, count): nanoseconds of each call, sorted.
 PyObject* round_trips(PyObject* self, PyObject* arguments) {
   const char* method = nullptr;
@@ -284,6 +289,7 @@ PyMethodDef pool_methods[] = {
     {"abandon", abandon, METH_O, nullptr},
     {"states", states, METH_NOARGS, nullptr},
     {"running", running, METH_NOARGS, nullptr},
+    {"cancel_rings", cancel_rings, METH_NOARGS, nullptr},
     {"round_trips", round_trips, METH_VARARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };

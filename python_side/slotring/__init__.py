@@ -29,8 +29,8 @@ with traceback.
 A caller may leave a call that runs: its deadline passes, it cancels, or it dies. Nobody gets the
 reply then, and the slot is not used again before the handler has ended, so a long one should look:
 ``ctx.cancelled`` (of a second parameter, see :func:`handler`) says so at any time, and in a
-coroutine ``asyncio.CancelledError`` is raised, once, at its next ``await``. It may clean up, or catch
-it and go on. In a pool with ``call_time_limit_s`` a worker whose call takes longer is killed.
+coroutine ``asyncio.CancelledError`` is raised, once, at its next ``await``. It may clean up, or
+catch it and go on. In a pool with ``call_time_limit_s`` a worker whose call takes longer is killed.
 """
 
 import sys

@@ -51,8 +51,8 @@ def handler(function_or_name: Any = None, /) -> Any:
 
     It is called as ``f(request)``. It gets the call's :class:`slotring.Context` too when it has a
     second positional parameter that has no default, or is named ``ctx``. A coroutine function runs
-    to its end before the next call; when its call is cancelled, ``asyncio.CancelledError`` is raised
-    at its next ``await``.
+    to its end before the next call; when its call is cancelled, ``asyncio.CancelledError`` is
+    raised at its next ``await``.
     """
     if function_or_name is None or isinstance(function_or_name, str):
         return lambda function: _mark(function, "handler", function_or_name)

@@ -108,7 +108,8 @@ def test_a_plain_handler_sees_it_in_its_context_and_later_coroutines_do_not(pool
 
 
 def test_calls_in_a_row_wake_the_second_thread_once(pool):
-    pool.start_worker(COROUTINES + "\n    echo = slotring.handler('echo')(lambda request: request)\n")
+    echo = "echo = slotring.handler('echo')(lambda request: request)"
+    pool.start_worker(f"{COROUTINES}\n    {echo}\n")
     begin = time.monotonic()
     rings = pool.harness.cancel_rings()
     pool.harness.round_trips("echo", b"x", 2000)

@@ -11,8 +11,10 @@
 #include <fstream>
 #include <memory>
 #include <optional>
+#include <ostream>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -261,6 +263,8 @@ struct LastState {
   bool starts = false;   // the worker starts the call
   bool replies = false;  // and answers it
 };
+
+std::ostream& operator<<(std::ostream& out, const LastState& last) { return out << last.name; }
 
 void claim(internal::ClientCore& client, const LocalPool&, std::optional<Lease>& lease) {
   lease = client.claim(kNever).value();

@@ -43,7 +43,9 @@ class SharedCalls {
 };
 
 struct Peers {
-  explicit Peers(const LocalPool& shared) : pool(&shared), seat(shared.worker()) {}
+  explicit Peers(const LocalPool& shared) : pool(&shared), seat(shared.worker()) {
+    leases.reserve(2 * kOperatedSlots);  // no operation allocates for want of room here
+  }
 
   // Makes the client, in the process that is to be it.
   void attach() { client = pool->client(kOperatingClient); }

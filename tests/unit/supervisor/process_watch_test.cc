@@ -55,8 +55,8 @@ std::uint64_t ticks_since_boot() {
 TEST(ProcessWatch, TellsAPidThatIsUsedAgainFromTheProcessThatHadIt) {
   const pid_t pid = fork_as(0);
   ASSERT_GT(pid, 0);
-  const shm::UniqueFd pidfd = open_pidfd(pid).value();
-  const std::uint64_t started = process_start_time(pid);
+  const shm::UniqueFd pidfd = shm::open_pidfd(pid).value();
+  const std::uint64_t started = shm::process_start_time(pid);
   EXPECT_NE(started, 0u);
   EXPECT_FALSE(is_dead(pidfd));
   end(pid);
@@ -67,7 +67,7 @@ TEST(ProcessWatch, TellsAPidThatIsUsedAgainFromTheProcessThatHadIt) {
   if (again < 0) GTEST_SKIP() << "choosing a pid is not permitted here, errno " << errno;
   EXPECT_EQ(again, pid);
   EXPECT_TRUE(is_dead(pidfd)) << "a pidfd is of a process, not of a pid";
-  EXPECT_GT(process_start_time(again), started);
+  EXPECT_GT(shm::process_start_time(again), started);
   end(again);
 }
 

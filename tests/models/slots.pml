@@ -1,17 +1,26 @@
-/* Slots, hints, the waiting line, one seat with successors, and the reaper; processes may die at any step.
+/* Slot words, hints, one seat with its successive workers, and the supervisor as reaper.
  *
- * Follows client_lib/shm/slot_pool.cc, waiting_line.cc and reclaim.cc, a statement here for each atomic
- * operation there. A ring is a count of entries a value: its order does not matter for what is checked.
+ * Follows client_lib/shm/slot_pool.cc, reclaim.cc and worker_seat.cc: one statement here for each access to
+ * shared memory there. What a caller does when no slot is free is line.pml; how a worker and a caller wake
+ * each other is bells.pml: here each simply goes on once the word allows it.
  *
- * Checked, when nothing can move any more: every live client has had exactly one outcome, every slot is FREE
- * and has a hint, nobody waits. And always: an owner finds its own word as it left it, and the reply
- * that it reads is the one to its own request.
+ * Pauses: nothing is fair here, so between any two steps of a process all others may run as far as they can;
+ * "stopped at any instruction and resumed later" is every interleaving of the steps.
+ * Deaths: each process is a block `unless` it was killed, and Death kills whom it likes between any two steps:
+ * clients, workers, and supervisors (also while they bury somebody), up to the numbers below. A new supervisor
+ * follows, which knows of the past only what is in the segment.
  *
- *   spin -a slots.pml && cc -O2 -o pan pan.c && ./pan -m200000
- *   -DCANARY seeds a known bug (a popped hint of a busy slot keeps `listed`): the check must then fail.
+ * Checked always: an owner finds its word as it left it; a reply that is read is the one to its own request.
+ * Checked when nothing can move any more: each live client had exactly one outcome, and each slot is FREE
+ * and has a hint (FREE is enough when the seat is retired).
+ *
+ * Run by tests/models/check, which says with what. The CANARY_s are known bugs: each must be found.
  */
-#ifndef NC
-#define NC 2             /* clients; each makes one call */
+#ifndef CLIENTS
+#define CLIENTS 2          /* each makes one call */
+#endif
+#ifndef SLOTS
+#define SLOTS 1
 #endif
 #ifndef CLIENT_DEATHS
 #define CLIENT_DEATHS 1
@@ -19,290 +28,351 @@
 #ifndef WORKER_DEATHS
 #define WORKER_DEATHS 1
 #endif
-#define NS 2
+#ifndef SUPERVISOR_DEATHS
+#define SUPERVISOR_DEATHS 1
+#endif
 #define NOBODY 255
 
 mtype = { FREE, CLAIMED, REQUESTED, RUNNING, REPLIED, ABANDONED };
-mtype = { VACANT, WAITING, WOKEN };
+mtype = { STARTING, READY, GONE, RETIRED };
 
-mtype state[NS]; byte owner[NS]; byte gen[NS]; bool listed[NS]; byte hints[NS];
-byte request_of[NS];     /* whose bytes lie in the request area, and */
-byte reply_of[NS];       /* whose reply in the reply area */
-bool lost[NS];
+/* The words, field by field; what a hint ring holds, as a count for each slot: its order does not matter. */
+mtype state[SLOTS] = FREE;
+byte owner[SLOTS] = NOBODY;
+byte generation[SLOTS];
+bool listed[SLOTS] = true;
+bool lost[SLOTS];
+byte hints[SLOTS] = 1;
 
-mtype waiter[NC]; bool in_line_flag[NC]; byte line[NC];
-bool dead[NC]; bool reaped[NC]; byte outcomes[NC]; byte finished = 0;
-bool worker_dead = false;
-byte client_deaths = 0; byte worker_deaths = 0;
+byte request_of[SLOTS] = NOBODY;   /* whose bytes lie in the request area, */
+byte reply_of[SLOTS] = NOBODY;     /* and to whose request the ones in the reply area are */
 
-#define MAY_DIE \
-  if :: client_deaths < CLIENT_DEATHS -> client_deaths++; dead[me] = true; finished++; goto gone \
-     :: true fi
+mtype seat = READY;
+bool walked;                       /* SeatRecord::walked is the generation of the last worker */
 
-#define line_empty (line[0] == 0 && line[1] == 0 LINE_EMPTY_3)
-#if NC > 2
-#define LINE_EMPTY_3 && line[2] == 0
+bool worker_lives = true;
+bool kill_worker;
+bool kill_supervisor;
+bool dead[CLIENTS];
+bool buried[CLIENTS];
+bool done[CLIENTS];
+byte outcomes[CLIENTS];
+byte client_deaths = CLIENT_DEATHS;
+byte worker_deaths = WORKER_DEATHS;
+byte supervisor_deaths = SUPERVISOR_DEATHS;
+
+#define is_mine(s) (owner[s] == me && generation[s] == g)
+
+/* A compare-and-swap to CLAIMED, and one to FREE, for use within atomic. Freed says `unlisted` when the one who
+ * freed the slot must push a hint. */
+#define take(s) state[s] = CLAIMED; owner[s] = me; g = generation[s]
+#define let_go(s) \
+  state[s] = FREE; owner[s] = NOBODY; lost[s] = false; generation[s] = (generation[s] + 1) % 4; \
+  unlisted = !listed[s]; listed[s] = true
+
+#if SLOTS > 1
+#define FOR_SLOT_1(guard, step) :: atomic { guard(1) -> step(1) }
 #else
-#define LINE_EMPTY_3
+#define FOR_SLOT_1(guard, step)
 #endif
 
-/* WaitingLine::wake_one(): pops until it wakes somebody or the line is empty. Uses `w` and `woke`. The reaper is
- * not killed in here; a killed client or worker is covered by dying before or after each pop. */
-inline wake_one() {
-  woke = false;
-  do
-  :: woke || line_empty -> break
-  :: !woke && line[0] > 0 -> line[0]--; w = 0; try_wake()
-  :: !woke && line[1] > 0 -> line[1]--; w = 1; try_wake()
-#if NC > 2
-  :: !woke && line[2] > 0 -> line[2]--; w = 2; try_wake()
-#endif
-  od
-}
-inline try_wake() {
-  atomic {
-    in_line_flag[w] = false;
-    if :: waiter[w] == WAITING -> waiter[w] = WOKEN; woke = true :: else fi
-  }
-}
-inline enlist(i) {
-  atomic { if :: !in_line_flag[i] -> in_line_flag[i] = true; mine = true :: else -> mine = false fi };
-  if :: mine -> line[i]++ :: else fi
-}
-inline leave(i) {
-  atomic { was_woken = (waiter[i] == WOKEN); waiter[i] = VACANT };
-  if :: was_woken -> wake_one() :: else fi
-}
-/* SlotPool::try_release() after its CAS, which set `listed`; `mine` says that it was not set before. */
-#define FREE_SLOT(s) \
-  state[s] = FREE; gen[s] = (gen[s] + 1) % 4; owner[s] = NOBODY; lost[s] = false; \
-  mine = !listed[s]; listed[s] = true
+#define has_hint(i) hints[i] > 0
+#define pop_hint(i) hints[i]--; s = i; goto hinted
+#define looks_free(i) state[i] == FREE && seat == READY
+#define choose(i) s = i; goto found
 
 proctype Client(byte me) {
-  byte s; byte g; byte w; bool woke; bool mine; bool was_woken; bool got;
-
-  if :: line_empty -> skip :: else -> goto wait fi;
-  /* the last slot, or a hint */
-  if
-  :: atomic { state[0] == FREE -> state[0] = CLAIMED; owner[0] = me; g = gen[0]; s = 0 }; goto owned
-  :: atomic { hints[0] > 0 -> hints[0]--; s = 0 }
-  :: atomic { hints[1] > 0 -> hints[1]--; s = 1 }
-  :: hints[0] == 0 && hints[1] == 0 -> goto wait
-  fi;
-  MAY_DIE;
-  atomic {
+  byte s; byte g; bool unlisted; bool ready;
+  {
+    skip;
+claim:
     if
-    :: state[s] == FREE -> state[s] = CLAIMED; owner[s] = me; g = gen[s]; listed[s] = false; got = true
-#ifdef CANARY
-    :: else -> got = false
-#else
-    :: else -> listed[s] = false; got = false
-#endif
-    fi
-  };
-  if :: got -> goto owned :: else fi;
+    :: atomic { has_hint(0) -> pop_hint(0) }
+    FOR_SLOT_1(has_hint, pop_hint)
+    :: atomic { looks_free(0) -> choose(0) }    /* the last slot, or a scan */
+    FOR_SLOT_1(looks_free, choose)
+    :: atomic { seat == RETIRED -> outcomes[me]++; done[me] = true; goto out }
+    fi;
 
-wait:
-  waiter[me] = WAITING;
-  MAY_DIE;
-  enlist(me);
-again:
-  MAY_DIE;
-  got = false; s = 0;
-  do
-  :: s < NS && !got ->
-     atomic {
-       if :: state[s] == FREE -> state[s] = CLAIMED; owner[s] = me; g = gen[s]; got = true
-          :: else -> s++ fi
-     }
-  :: else -> break
-  od;
-  if
-  :: got -> MAY_DIE; leave(me); goto owned
-  :: else
-  fi;
-  (waiter[me] == WOKEN);
-  MAY_DIE;
-  waiter[me] = WAITING;
-  enlist(me);
-  goto again;
+hinted:
+    ready = (seat == READY);
+    atomic {
+      if
+      :: state[s] == FREE && ready -> take(s); listed[s] = false; goto owned
+#ifdef CANARY_LISTED
+      :: else -> goto claim
+#else
+      :: else -> listed[s] = false; goto claim
+#endif
+      fi
+    };
+
+found:
+    atomic { if :: state[s] == FREE -> take(s) :: else -> goto claim fi };
 
 owned:
-  MAY_DIE;
-  assert(state[s] == CLAIMED && owner[s] == me && gen[s] == g);
-  request_of[s] = me;
-  state[s] = REQUESTED;
-  MAY_DIE;
-  if
-  :: atomic { state[s] == REPLIED -> assert(owner[s] == me && gen[s] == g) };
-     assert(lost[s] || reply_of[s] == me);
-     outcomes[me]++
-  :: atomic { state[s] == REQUESTED && owner[s] == me -> state[s] = CLAIMED }; outcomes[me]++
-  :: atomic { state[s] == RUNNING && owner[s] == me && gen[s] == g -> state[s] = ABANDONED };
-     outcomes[me]++; goto done
-  fi;
-  MAY_DIE;
-  atomic { assert(owner[s] == me && gen[s] == g); FREE_SLOT(s) };
-  MAY_DIE;
-  if :: mine -> hints[s]++ :: else fi;
-  MAY_DIE;
-  wake_one();
-done:
-  finished++;
-gone:
-  skip
+    atomic { assert(state[s] == CLAIMED && is_mine(s)); request_of[s] = me };
+    atomic { assert(state[s] == CLAIMED && is_mine(s)); state[s] = REQUESTED };
+    if
+    :: seat == RETIRED -> goto end_call
+    :: seat != RETIRED
+    fi;
+    if
+    :: state[s] != REQUESTED && state[s] != RUNNING -> goto read
+    :: goto end_call                             /* the deadline passed */
+    fi;
+
+end_call:
+    atomic {
+      if :: state[s] == REQUESTED && is_mine(s) -> state[s] = CLAIMED; outcomes[me]++; goto release :: else fi
+    };
+    atomic {
+      if :: state[s] == RUNNING && is_mine(s) -> state[s] = ABANDONED; outcomes[me]++; done[me] = true; goto out :: else fi
+    };
+
+read:
+    atomic {
+      assert(state[s] == REPLIED && is_mine(s));
+      assert(lost[s] || reply_of[s] == me);
+      outcomes[me]++
+    };
+
+release:
+    atomic { assert((state[s] == CLAIMED || state[s] == REPLIED) && is_mine(s)); let_go(s) };
+    atomic { if :: unlisted -> hints[s]++ :: else fi; done[me] = true };
+out:
+    skip
+  } unless { dead[me] }
 }
 
+#define requested(i) state[i] == REQUESTED
+#define start(i) state[i] = RUNNING; s = i; me = owner[i]; g = generation[i]; goto serve
+
+#define forget_call s = 0; me = 0; g = 0; answer = 0; unlisted = false
+
+/* The seat's workers, one after another. */
 proctype Worker() {
-  byte s; byte w; bool woke; bool mine; byte answered;
+  byte s; byte me; byte g; byte answer; bool unlisted;
+end_gone:
+  do
+  :: worker_lives ->
+    {
+      skip;
 end_idle:
-  do
-  :: atomic { !worker_dead && state[0] == REQUESTED -> state[0] = RUNNING; s = 0 } -> goto serve
-  :: atomic { !worker_dead && state[1] == REQUESTED -> state[1] = RUNNING; s = 1 } -> goto serve
-  od;
+      if
+      :: atomic { requested(0) -> start(0) }
+      FOR_SLOT_1(requested, start)
+      fi;
 serve:
-  answered = request_of[s];
-  if :: worker_deaths < WORKER_DEATHS -> worker_deaths++; worker_dead = true; goto end_idle :: true fi;
-  reply_of[s] = answered;
-  atomic {
-    if :: state[s] == RUNNING -> state[s] = REPLIED; goto end_idle
-       :: state[s] == ABANDONED -> FREE_SLOT(s) fi
-  };
-  if :: worker_deaths < WORKER_DEATHS -> worker_deaths++; worker_dead = true; goto end_idle :: true fi;
-  if :: mine -> hints[s]++ :: else fi;
-  if :: worker_deaths < WORKER_DEATHS -> worker_deaths++; worker_dead = true; goto end_idle :: true fi;
-  wake_one();
-  goto end_idle
+      answer = request_of[s];
+      reply_of[s] = answer;
+      atomic {
+        assert((state[s] == RUNNING || state[s] == ABANDONED) && is_mine(s));
+        if
+        :: state[s] == RUNNING -> state[s] = REPLIED
+        :: else -> let_go(s)
+        fi;
+        if :: !unlisted -> forget_call; goto end_idle :: else fi
+      };
+      atomic { hints[s]++; forget_call; goto end_idle }
+    } unless { atomic { kill_worker -> kill_worker = false; worker_lives = false; forget_call } }
+  od
 }
 
-/* audit_hints(): the words first, then the rings; a change only to exactly the word that was read, and again
- * until it is made (-DCANARY_AUDIT gives up instead, which loses slots). */
+#if SLOTS > 1
+#define FORGET unlisted = false; s = 0; FORGET_SEEN(0); FORGET_SEEN(1)
+#else
+#define FORGET unlisted = false; s = 0; FORGET_SEEN(0)
+#endif
+#define FORGET_SEEN(i) seen[i] = 0; seen_generation[i] = 0; seen_listed[i] = false; hinted[i] = false
+#define see(i) \
+  seen[i] = state[i]; seen_generation[i] = generation[i]; seen_listed[i] = listed[i]
+#define unchanged(i) \
+  (state[i] == seen[i] && generation[i] == seen_generation[i] && listed[i] == seen_listed[i])
+
+/* reclaim.cc: all words first, then the rings, then changes to exactly the words that were read, repeated until
+ * they are made. A look at a ring, cell by cell, may miss a hint that was popped and pushed meanwhile (MISSES).
+ * Only the supervisor itself changes the seat meanwhile. */
 inline audit_hints() {
-  s = 0;
   do
-  :: s < NS ->
-     seen = state[s]; seen_gen = gen[s]; seen_listed = listed[s]; hinted = (hints[s] > 0);
-     do
-     :: hinted -> mine = false; break
-     :: else ->
-        atomic {
-          if
-          :: state[s] != seen || gen[s] != seen_gen || listed[s] != seen_listed ->
+  :: atomic { s < SLOTS -> see(s); s++ }
+  :: atomic { else -> s = 0; break }
+  od;
+  do
+  :: atomic { s < SLOTS -> hinted[s] = (hints[s] > 0); s++ }
+#ifdef MISSES
+  :: atomic { s < SLOTS && hints[s] > 0 -> hinted[s] = false; s++ }
+#endif
+  :: atomic { s >= SLOTS -> s = 0; break }
+  od;
+  do
+  :: atomic { s < SLOTS && unlisted -> hints[s]++; unlisted = false; s++ }
+  :: atomic {
+       s < SLOTS && !unlisted ->
+       if
+       :: hinted[s] -> s++
+       :: !hinted[s] && !unchanged(s) ->
 #ifdef CANARY_AUDIT
-             mine = false; hinted = true
+          s++
 #else
-             seen = state[s]; seen_gen = gen[s]; seen_listed = listed[s]
+          see(s)
 #endif
-          :: else ->
-             mine = (seen == FREE); listed[s] = mine; break
-          fi
-        }
-     od;
-     if :: mine -> hints[s]++; wake_one() :: else fi;
-     s++
-  :: else -> break
-  od
-}
-#define SOMEBODY_STRANDED \
-  ((waiter[0] == WAITING && !dead[0]) || (waiter[1] == WAITING && !dead[1]) STRANDED_3)
-#if NC > 2
-#define STRANDED_3 || (waiter[2] == WAITING && !dead[2])
-#else
-#define STRANDED_3
-#endif
-inline wake_all() {
-  w = 0;
-  do
-  :: w < NC -> atomic { if :: waiter[w] == WAITING -> waiter[w] = WOKEN :: else fi }; w++
-  :: else -> break
+       :: !hinted[s] && unchanged(s) ->
+          unlisted = (seen[s] == FREE && seat == READY); listed[s] = unlisted;
+          if :: !unlisted -> s++ :: else fi
+       fi
+     }
+  :: atomic { s >= SLOTS -> FORGET; break }
   od
 }
 
-proctype Reaper() {
-  byte s; byte c; byte w; bool woke; bool mine; bool was_woken; bool hinted; bool seen_listed;
-  byte seen_gen; mtype seen;
+inline walk_dead_worker() {
+  do
+  :: atomic { s < SLOTS && unlisted -> hints[s]++; unlisted = false; s++ }
+  :: atomic {
+       s < SLOTS && !unlisted ->
+       if
+       :: state[s] == RUNNING || (state[s] == REQUESTED && seat == RETIRED) ->
+          state[s] = REPLIED; lost[s] = true
+       :: state[s] == ABANDONED -> let_go(s)
+       :: else
+       fi;
+       if :: !unlisted -> s++ :: else fi
+     }
+  :: atomic { s >= SLOTS -> s = 0; break }
+  od;
+  audit_hints()
+}
+
+inline walk_dead_client(c) {
+  do
+  :: atomic { s < SLOTS && unlisted -> hints[s]++; unlisted = false; s++ }
+  :: atomic {
+       s < SLOTS && !unlisted ->
+       if
+       :: owner[s] == c && state[s] == RUNNING -> state[s] = ABANDONED
+       :: owner[s] == c && (state[s] == CLAIMED || state[s] == REQUESTED || state[s] == REPLIED) ->
+          let_go(s)
+       :: else
+       fi;
+       if :: !unlisted -> s++ :: else fi
+     }
+  :: atomic { s >= SLOTS -> s = 0; break }
+  od;
+  audit_hints()
+}
+
+/* `hinted` says here that the word was read and found FREE. */
+#define see_for_publishing(i) \
+  if \
+  :: state[i] == FREE -> \
+     seen_generation[0] = generation[i]; seen_listed[0] = listed[i]; hinted[0] = true \
+  :: else -> FORGET_SEEN(0); i++ \
+  fi
+
+/* SlotPool::publish() of a seat that became READY. A slot that somebody changes under it is looked at again. */
+inline publish() {
+  do
+  :: atomic { s < SLOTS && unlisted -> hints[s]++; FORGET_SEEN(0); unlisted = false; s++ }
+  :: atomic { s < SLOTS && !unlisted && !hinted[0] -> see_for_publishing(s) }
+  :: atomic {
+       s < SLOTS && !unlisted && hinted[0] ->
+       if
+       :: state[s] == FREE && generation[s] == seen_generation[0] && listed[s] == seen_listed[0] ->
+          listed[s] = true; unlisted = true
+#ifdef CANARY_PUBLISH
+       :: else -> FORGET_SEEN(0); s++
+#else
+       :: else -> see_for_publishing(s)
+#endif
+       fi
+     }
+  :: atomic { s >= SLOTS -> FORGET; break }
+  od
+}
+
+#ifdef RETIRE
+#define bury_seat() \
+  atomic { if :: worker_deaths == 0 -> seat = RETIRED :: else -> seat = GONE fi }
+#else
+#define bury_seat() seat = GONE
+#endif
+
+proctype Supervisor() {
+  byte s; bool unlisted;
+  mtype seen[SLOTS]; byte seen_generation[SLOTS]; bool seen_listed[SLOTS]; bool hinted[SLOTS];
 end_watch:
   do
-  :: worker_dead ->
-     s = 0;
-     do
-     :: s < NS ->
-        atomic {
-          mine = false; woke = false;
-          if :: state[s] == RUNNING -> state[s] = REPLIED; lost[s] = true
-             :: state[s] == ABANDONED -> FREE_SLOT(s); woke = true
-             :: else fi
-        };
-        if :: mine -> hints[s]++ :: else fi;
-        if :: woke -> wake_one() :: else fi;
-        s++
-     :: else -> break
-     od;
-     audit_hints();
-     worker_dead = false
-  :: dead[0] && !reaped[0] -> c = 0; goto reap
-  :: dead[1] && !reaped[1] -> c = 1; goto reap
-#if NC > 2
-  :: dead[2] && !reaped[2] -> c = 2; goto reap
+  :: true ->
+    {
+      /* What the one before was killed in: the seat may be READY and not published. */
+      audit_hints();
+end_idle:
+      do
+      :: !worker_lives && !walked ->
+         bury_seat();
+#ifdef CANARY_SUCCESSOR
+         walked = true;
+         walk_dead_worker()
+#else
+         walk_dead_worker();
+         walked = true
 #endif
-  :: SOMEBODY_STRANDED && (state[0] == FREE || state[1] == FREE) -> wake_all()
-  od;
-reap:
-  s = 0;
+      :: atomic { !worker_lives && walked && seat != RETIRED ->
+                  seat = STARTING; walked = false; worker_lives = true }
+      :: seat == STARTING && worker_lives -> seat = READY; publish()
+      :: dead[0] && !buried[0] -> walk_dead_client(0); buried[0] = true
+#if CLIENTS > 1
+      :: dead[1] && !buried[1] -> walk_dead_client(1); buried[1] = true
+#endif
+#if CLIENTS > 2
+      :: dead[2] && !buried[2] -> walk_dead_client(2); buried[2] = true
+#endif
+      od
+    } unless {
+      atomic { kill_supervisor -> kill_supervisor = false; FORGET }
+    }
+  od
+}
+
+#define may_die(c) client_deaths > 0 && !dead[c] && !done[c]
+
+active proctype Death() {
+end_spent:
   do
-  :: s < NS ->
-     atomic {
-       mine = false; woke = false;
-       if
-       :: owner[s] == c && (state[s] == CLAIMED || state[s] == REQUESTED || state[s] == REPLIED) ->
-          FREE_SLOT(s); woke = true
-       :: owner[s] == c && state[s] == RUNNING -> state[s] = ABANDONED
-       :: else
-       fi
-     };
-     if :: mine -> hints[s]++ :: else fi;
-     if :: woke -> wake_one() :: else fi;
-     s++
-  :: else -> break
-  od;
-  if :: waiter[c] != VACANT -> leave(c) :: else fi;
-  audit_hints();
-  reaped[c] = true;
-  goto end_watch
+  :: d_step { may_die(0) -> client_deaths--; dead[0] = true }
+#if CLIENTS > 1
+  :: d_step { may_die(1) -> client_deaths--; dead[1] = true }
+#endif
+#if CLIENTS > 2
+  :: d_step { may_die(2) -> client_deaths--; dead[2] = true }
+#endif
+  :: d_step { worker_deaths > 0 && worker_lives && !kill_worker -> worker_deaths--; kill_worker = true }
+  :: d_step { supervisor_deaths > 0 && !kill_supervisor -> supervisor_deaths--; kill_supervisor = true }
+     /* As many as that need not die. */
+  :: d_step { client_deaths + worker_deaths + supervisor_deaths > 0 ->
+              client_deaths = 0; worker_deaths = 0; supervisor_deaths = 0 }
+  od
 }
 
 active proctype Judge() {
   byte i;
-end_judge:
+end_watch:
   timeout ->
-  assert(finished == NC && !worker_dead);
-  i = 0;
-  do
-  :: i < NS -> assert(state[i] == FREE && listed[i] && hints[i] > 0); i++
-  :: else -> break
-  od;
-  i = 0;
-  do
-  :: i < NC ->
-     assert(dead[i] -> outcomes[i] <= 1 : outcomes[i] == 1);
-     assert(waiter[i] == VACANT); i++
-  :: else -> break
-  od
+  assert(worker_lives || seat == RETIRED);
+  for (i : 0 .. SLOTS - 1) {
+    assert(state[i] == FREE && (hints[i] > 0 || seat == RETIRED))
+  }
+  for (i : 0 .. CLIENTS - 1) {
+    assert(dead[i] -> outcomes[i] <= 1 : done[i] && outcomes[i] == 1)
+  }
 }
 
 init {
   byte i;
   atomic {
-    i = 0;
-    do
-    :: i < NS -> state[i] = FREE; owner[i] = NOBODY; listed[i] = true; hints[i] = 1; i++
-    :: else -> break
-    od;
-    i = 0;
-    do
-    :: i < NC -> waiter[i] = VACANT; run Client(i); i++
-    :: else -> break
-    od;
-    run Worker(); run Reaper()
+    for (i : 0 .. CLIENTS - 1) { run Client(i) }
+    run Worker();
+    run Supervisor()
   }
 }

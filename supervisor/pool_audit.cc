@@ -49,7 +49,7 @@ void PoolAudit::run() {
 void PoolAudit::audit_while_there_is_work() {
   std::unique_lock lock(mutex_);
   while (!stop_.load(std::memory_order_seq_cst)) {
-    const bool waiting = pool_.line().count_waiting() > 0;
+    const bool waiting = pool_.line().occupied();
     const std::optional<nanoseconds> overdue_in = audit_calls();
     if (!waiting && !overdue_in) return;
     if (waiting) shm::audit_waiters(pool_);

@@ -147,6 +147,7 @@ void audit_hints(const SlotPool& pool) {
   for (SlotIndex slot = 0; slot < slots; ++slot) {
     if (!hinted[slot]) relist(pool, slot, words[slot]);
   }
+  pool.line().mend();
 }
 
 void audit_waiters(const SlotPool& pool) {

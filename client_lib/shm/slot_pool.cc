@@ -160,10 +160,13 @@ void SlotPool::publish(SeatIndex seat) const {
   const SlotIndex first = segment_->first_slot(seat);
   for (SlotIndex slot = first; slot < first + segment_->geometry().slots_per_worker; ++slot) {
     SlotWord seen = load_slot(word(slot));
-    if (seen.state != SlotState::kFree) continue;
     // Whether an earlier hint is still in some ring does not matter: a second one is harmless.
-    const auto flags = static_cast<SlotFlags>(seen.flags | kFlagListed);
-    if (try_set_flags(word(slot), seen, flags)) push_hint(slot, depth++);
+    // Repeated, since one who popped that hint before may clear `listed` now.
+    while (seen.state == SlotState::kFree &&
+           !try_set_flags(word(slot), seen, static_cast<SlotFlags>(seen.flags | kFlagListed))) {
+    }
+    if (seen.state != SlotState::kFree) continue;
+    push_hint(slot, depth++);
     line_.wake_one();
   }
 }

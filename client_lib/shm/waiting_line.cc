@@ -1,6 +1,9 @@
 #include "client_lib/shm/waiting_line.h"
 
 #include <climits>
+#include <vector>
+
+#include "client_lib/shm/doorbell.h"
 
 namespace slotring::shm {
 
@@ -10,6 +13,10 @@ using layout::WaiterState;
 using layout::WaiterWord;
 
 namespace {
+
+// Of the supervisor's audit.
+using AuditBell = Doorbell<std::atomic<std::uint32_t>>;
+constexpr std::uint32_t kSomebodySleeps = 1;
 
 // Replaces the word by change(old), until that succeeds or change() declines by returning nothing.
 // Returns the word that was there.
@@ -26,7 +33,7 @@ WaiterWord update(AtomicWord& word, Change change) {
 }
 
 std::optional<WaiterWord> without_listed(WaiterWord word) {
-  word.flags = 0;
+  word.flags &= static_cast<std::uint8_t>(~kFlagListed);
   return word;
 }
 
@@ -145,6 +152,14 @@ void WaitingLine::wake_all() const {
   }
 }
 
+bool WaitingLine::occupied() const {
+  for (WaiterIndex waiter = 0; waiter < segment_->geometry().max_waiters; ++waiter) {
+    const std::uint64_t word = segment_->waiter_word(waiter).load(std::memory_order_seq_cst);
+    if (WaiterWord::unpack(word).state != WaiterState::kVacant) return true;
+  }
+  return false;
+}
+
 std::uint32_t WaitingLine::count_waiting() const {
   std::uint32_t waiting = 0;
   for (WaiterIndex waiter = 0; waiter < segment_->geometry().max_waiters; ++waiter) {
@@ -162,28 +177,42 @@ void WaitingLine::evict(std::uint16_t owner) const {
   }
 }
 
+void WaitingLine::mend() const {
+  // The words are read before the ring: a place whose entry was pushed before that is not taken for
+  // one without. One that somebody is about to push, or to wake, at worst gets a second entry.
+  std::vector<bool> missing(segment_->geometry().max_waiters, false);
+  for (WaiterIndex waiter = 0; waiter < missing.size(); ++waiter) {
+    const std::uint64_t word = segment_->waiter_word(waiter).load(std::memory_order_seq_cst);
+    missing[waiter] = (WaiterWord::unpack(word).flags & kFlagListed) != 0;
+  }
+  segment_->waiting_line().for_each([&](std::uint32_t waiter) { missing[waiter] = false; });
+  for (WaiterIndex waiter = 0; waiter < missing.size(); ++waiter) {
+    if (!missing[waiter]) continue;
+    const WaiterWord before = update(segment_->waiter_word(waiter), without_listed);
+    if (before.state == WaiterState::kWaiting) enlist(waiter);
+  }
+}
+
 void WaitingLine::ring_audit() const {
   std::atomic<std::uint32_t>& bell = segment_->header().audit_bell;
-  // seq_cst: partner of await_work(), which clears the bell and then counts the waiters.
-  if (bell.load(std::memory_order_seq_cst) == 0 &&
-      bell.exchange(1, std::memory_order_seq_cst) == 0) {
-    futex_wake(futex_half(bell), INT_MAX);
-  }
+  // seq_cst: partner of await_work(), which clears the bell and then looks at the places.
+  if (AuditBell(bell).ring(kSomebodySleeps)) futex_wake(futex_half(bell), INT_MAX);
 }
 
 void WaitingLine::await_work(const std::atomic<bool>& stop,
                              const std::function<bool()>& other_work) const {
-  std::atomic<std::uint32_t>& bell = segment_->header().audit_bell;
+  std::atomic<std::uint32_t>& word = segment_->header().audit_bell;
+  AuditBell bell(word);
   while (!stop.load(std::memory_order_seq_cst)) {
-    bell.store(0, std::memory_order_seq_cst);
-    if (count_waiting() > 0 || other_work() || stop.load(std::memory_order_seq_cst)) return;
-    futex_wait(futex_half(bell), 0, kNever);
+    (void)bell.take();
+    if (occupied() || other_work() || stop.load(std::memory_order_seq_cst)) return;
+    if (bell.try_sleep()) futex_wait(futex_half(word), AuditBell::kSleeps, kNever);
   }
 }
 
 void WaitingLine::interrupt_audit() const {
   std::atomic<std::uint32_t>& bell = segment_->header().audit_bell;
-  bell.store(1, std::memory_order_seq_cst);
+  (void)AuditBell(bell).ring(kSomebodySleeps);
   futex_wake(futex_half(bell), INT_MAX);
 }
 

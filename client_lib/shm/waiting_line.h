@@ -11,7 +11,8 @@
 // releaser frees its word, and then looks at the line (all seq_cst). So one of the two sees the
 // other. Who leaves with an unused wake passes it on. A waiter stopped between being woken and
 // claiming swallows a wake, and a waker killed between taking an index and waking loses one: the
-// supervisor's audit, which runs while somebody waits, wakes again (reclaim.h).
+// supervisor's audit, which runs while somebody has a place, wakes again (reclaim.h). tests/models
+// checks this with deaths at every step.
 
 #ifndef SLOTRING_CLIENT_LIB_SHM_WAITING_LINE_H_
 #define SLOTRING_CLIENT_LIB_SHM_WAITING_LINE_H_
@@ -48,16 +49,22 @@ class WaitingLine {
   // Gives the place back, and a wake that it did not use to the next.
   void leave(WaiterIndex waiter) const;
 
-  // For the audit: how many wait, asleep or about to be.
+  // How many wait, asleep or about to be, and were not woken yet.
   std::uint32_t count_waiting() const;
+  // For the audit: whether anybody has a place. One that was woken counts: its waker may have died
+  // before the system call, and it still sleeps.
+  bool occupied() const;
+  // For the audit after a death: a place whose `listed` says that it is in the line, while it is
+  // not, stands in line again.
+  void mend() const;
   // For the reaper: the places of a client that is proven dead.
   void evict(std::uint16_t owner) const;
-  // Blocks until somebody sleeps in the line, for the supervisor's audit; `stop` ends it, by way of
-  // interrupt_audit().
+  // Blocks until somebody has a place in the line, for the supervisor's audit; `stop` ends it, by
+  // way of interrupt_audit().
   void await_sleepers(const std::atomic<bool>& stop) const {
     await_work(stop, [] { return false; });
   }
-  // The same until somebody sleeps or `other_work()`, whose beginning rings, too.
+  // The same until somebody has a place or `other_work()`, whose beginning rings, too.
   void await_work(const std::atomic<bool>& stop, const std::function<bool()>& other_work) const;
   // Wakes the audit.
   void ring_audit() const;

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "client_lib/shm/doorbell.h"
 #include "tests/support/effort.h"
 #include "tests/support/local_pool.h"
 
@@ -213,6 +214,48 @@ TEST_F(WaitingLineTest, LosesNoBellBetweenSleepersAndTheAudit) {
   stop.store(true);
   line().interrupt_audit();
   audit.join();
+}
+
+// Each is a death that left the audit asleep for ever, found by tests/models.
+
+TEST_F(WaitingLineTest, WakesTheAuditAlthoughAnEarlierRingerDiedBeforeItsSystemCall) {
+  std::atomic<bool> stop{false};
+  std::atomic<std::uint32_t>& bell = pool_.segment().header().audit_bell;
+  std::thread audit([&] { line().await_sleepers(stop); });
+  EXPECT_TRUE(
+      eventually([&] { return bell.load() == Doorbell<std::atomic<std::uint32_t>>::kSleeps; }));
+  bell.fetch_or(1);  // as ring_audit() before futex_wake()
+  EXPECT_FALSE(line().sleep(enter(), soon(1)));
+  audit.join();
+}
+
+TEST_F(WaitingLineTest, KeepsTheAuditAwakeForOneWhoseWakerDiedBeforeItsSystemCall) {
+  const WaiterIndex waiter = enter();
+  EXPECT_TRUE(line().wake_one());
+  EXPECT_TRUE(woken(waiter));  // and perhaps asleep
+  EXPECT_EQ(line().count_waiting(), 0u);
+  line().await_sleepers(std::atomic<bool>{false});
+  line().leave(waiter);
+  EXPECT_FALSE(line().occupied());
+}
+
+TEST_F(WaitingLineTest, PutsAPlaceThatAWakerDiedWithBackIntoTheLine) {
+  const WaiterIndex waiter = enter();
+  ASSERT_EQ(pool_.segment().waiting_line().try_pop(), waiter);
+  EXPECT_FALSE(line().wake_one());
+  line().mend();
+  EXPECT_TRUE(line().wake_one());
+  EXPECT_TRUE(woken(waiter));
+}
+
+TEST_F(WaitingLineTest, MendsAVacantPlaceForWhoeverComesNext) {
+  for (std::uint32_t i = 0; i < kPlaces; ++i) line().leave(enter());
+  while (pool_.segment().waiting_line().try_pop()) {
+  }
+  line().mend();
+  const WaiterIndex next = enter();
+  EXPECT_TRUE(line().wake_one());
+  EXPECT_TRUE(woken(next));
 }
 
 }  // namespace

@@ -300,15 +300,16 @@ inline publish() {
 
 proctype Supervisor() {
   byte s; bool unlisted;
+  bool is_new;                     /* what was the one before killed in? */
   mtype seen[SLOTS]; byte seen_generation[SLOTS]; bool seen_listed[SLOTS]; bool hinted[SLOTS];
 end_watch:
   do
   :: true ->
     {
-      /* What the one before was killed in: the seat may be READY and not published. */
-      audit_hints();
+      skip;
 end_idle:
       do
+      :: is_new -> audit_hints(); is_new = false
       :: !worker_lives && !walked ->
          bury_seat();
 #ifdef CANARY_SUCCESSOR
@@ -330,7 +331,7 @@ end_idle:
 #endif
       od
     } unless {
-      atomic { kill_supervisor -> kill_supervisor = false; FORGET }
+      atomic { kill_supervisor -> kill_supervisor = false; is_new = true; FORGET }
     }
   od
 }

@@ -20,8 +20,7 @@ struct ImpatientBell : shm::Doorbell<Word> {
   bool ring(std::uint32_t bits) {
     std::uint32_t seen = word_->load(std::memory_order_seq_cst);
     while (!word_->compare_exchange_strong(seen, (seen | bits) & ~shm::Doorbell<Word>::kSleeps,
-                                           std::memory_order_seq_cst,
-                                           std::memory_order_relaxed)) {
+                                           std::memory_order_seq_cst, std::memory_order_relaxed)) {
     }
     return (seen & shm::Doorbell<Word>::kSleeps) != 0;
   }

@@ -50,9 +50,7 @@ struct NoTotalOrder {
 template <class T, class Policy>
 class ModelAtomic {
  public:
-  T load(std::memory_order order) const {
-    return value_($).load(as_load(Policy::of(order)));
-  }
+  T load(std::memory_order order) const { return value_($).load(as_load(Policy::of(order))); }
   void store(T value, std::memory_order order) {
     value_($).store(value, as_store(Policy::of(order)));
   }

@@ -113,8 +113,7 @@ struct Call : rl::test_suite<Call<Policy>, 3> {
       const SlotWord seen = load_slot(slot.word);
       if (seen.state == SlotState::kFree) return;
       if (seen.state == SlotState::kRequested) {
-        const MoveResult started =
-            try_move(slot.word, seen, SlotState::kRunning, Actor::kWorker);
+        const MoveResult started = try_move(slot.word, seen, SlotState::kRunning, Actor::kWorker);
         if (started.moved) return serve(started.after);
       }
       rl::yield(1, $);
@@ -151,8 +150,7 @@ struct NextOwner : rl::test_suite<NextOwner<Policy>, 2> {
   void thread(unsigned index) {
     if (index == 0) {
       RL_ASSERT(slot.request($) == 1);
-      const MoveResult replied =
-          try_move(slot.word, running, SlotState::kReplied, Actor::kWorker);
+      const MoveResult replied = try_move(slot.word, running, SlotState::kReplied, Actor::kWorker);
       if (!replied.moved) RL_ASSERT(try_free(slot.word, replied.before, Actor::kWorker).moved);
     } else {
       (void)try_move(slot.word, running, SlotState::kAbandoned, Actor::kClient).moved;

@@ -95,6 +95,8 @@ Result<Reply> Client::call(std::string_view method, Payload payload, const CallO
     // when there is no other.
     const Error& error = submitted.error();
     if (error.category() != ErrorCategory::kWorker || !error.retryable) return error;
+    // A peer that breaks the rules could say so for ever.
+    if (deadline != shm::kNever && shm::monotonic_now() >= deadline) return error;
   }
 }
 

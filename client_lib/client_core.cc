@@ -47,8 +47,10 @@ shm::MonotonicNs deadline_after(std::chrono::nanoseconds timeout) {
 ClientCore::ClientCore(shm::UniqueFd socket, shm::Attachment joined, std::string socket_path)
     : joined_(std::move(joined)),
       supervisor_(std::move(socket), std::move(socket_path), joined_),
-      pool_(*joined_.segment),
+      own_(joined_.segment->geometry().slots()),
+      pool_(*joined_.segment, &own_),
       owner_(static_cast<std::uint16_t>(joined_.index)),
+      repair_epoch_(joined_.segment->header().repair_epoch.load(std::memory_order_acquire)),
       instance_(next_instance()) {
   const std::uint32_t slots = joined_.segment->geometry().slots();
   sides_.reserve(slots);
@@ -77,12 +79,14 @@ Result<Lease> ClientCore::claim(shm::MonotonicNs deadline, const std::stop_token
   if (stop.stop_requested()) {
     return Error{ErrorCode::kCancelled, "cancelled before the call", {}, {}, /*retryable=*/true};
   }
+  check_own_places();
   const shm::SlotIndex last = last_slot.instance == instance_ ? last_slot.slot : shm::kNoSlot;
   Result<shm::Claim> claim =
       pool_.claim(owner_, last, deadline, stop, [this] { return supervisor_.check_pool(); });
   if (!claim) return std::move(claim).error();
   last_slot = {instance_, claim->slot};
   shm::prefetch_frame_to_write(joined_.requests->area(claim->slot));
+  sides_[claim->slot].writer.begin();
   Lease lease;
   lease.core_ = this;
   lease.slot_ = claim->slot;
@@ -124,8 +128,7 @@ Status ClientCore::submit(Lease& lease, std::string_view method, PayloadKind kin
   auto& word = pool_.word(lease.slot_);
   const SlotWord claimed = word_of(lease, SlotState::kClaimed);
   if (!shm::try_move(word, claimed, SlotState::kRequested, Actor::kClient).moved) {
-    lease.core_ = nullptr;
-    return Error{ErrorCode::kBadSegment, "somebody else changed the word of a claimed slot"};
+    return lose(lease, "somebody else changed the word of a claimed slot");
   }
   lease.phase_ = Lease::Phase::kSubmitted;
   // After the store of REQUESTED (seq_cst, both): either the reaper of a retired seat sees the
@@ -143,12 +146,14 @@ Status ClientCore::submit(Lease& lease, std::string_view method, PayloadKind kin
   return Done{};
 }
 
-void ClientCore::ring_bell(shm::SlotIndex slot) const {
+void ClientCore::ring_bell(shm::SlotIndex slot, bool wake_anyway) const {
   const shm::SeatIndex seat = joined_.segment->seat_of(slot);
   std::atomic<std::uint32_t>& word = joined_.segment->seat(seat).bell;
   shm::Doorbell bell(word);
   const std::uint32_t slot_of_worker = slot - joined_.segment->first_slot(seat);
-  if (bell.ring(bell.bit_of(slot_of_worker))) shm::futex_wake(shm::futex_half(word), 1);
+  if (bell.ring(bell.bit_of(slot_of_worker)) || wake_anyway) {
+    shm::futex_wake(shm::futex_half(word), 1);
+  }
 }
 
 bool ClientCore::awaits_reply(const Lease& lease, const SlotWord& seen) const {
@@ -163,7 +168,7 @@ ClientCore::WaitEnd ClientCore::await_reply(const Lease& lease) {
     const shm::MonotonicNs until = shm::next_self_check(lease.deadline_ns_);
     sleep_until_replied(lease, until);
     if (until != lease.deadline_ns_ && shm::monotonic_now() >= until) {
-      unserved = !supervisor_.check_seat(joined_.segment->seat_of(lease.slot_));
+      unserved = !check_by_itself(lease);
     }
   };
   const auto over = [&] {
@@ -172,6 +177,16 @@ ClientCore::WaitEnd ClientCore::await_reply(const Lease& lease) {
   const bool ended = sides_[lease.slot_].waiting.wait(over, sleep, lease.deadline_ns_);
   if (unserved) return WaitEnd::kUnserved;
   return !ended || lease.stop_.stop_requested() ? WaitEnd::kGivenUp : WaitEnd::kReplied;
+}
+
+// What a caller does that has slept for long. False when nobody is left who would end its call.
+bool ClientCore::check_by_itself(const Lease& lease) {
+  // Its words, and the bell that it rang, may have been scribbled over by a peer.
+  check_own_places();
+  if (shm::load_slot(pool_.word(lease.slot_)).state == SlotState::kRequested) {
+    ring_bell(lease.slot_, /*wake_anyway=*/true);
+  }
+  return supervisor_.check_seat(joined_.segment->seat_of(lease.slot_));
 }
 
 void ClientCore::sleep_until_replied(const Lease& lease, shm::MonotonicNs until) const {
@@ -220,8 +235,7 @@ Result<ReplyView> ClientCore::wait(Lease& lease) {
   shm::prefetch_frame_to_read(joined_.replies->area(lease.slot_));
   const SlotWord replied = shm::load_slot(pool_.word(lease.slot_));
   if (!replied.same_step(word_of(lease, SlotState::kReplied))) {
-    lease.core_ = nullptr;  // not ours any more: nothing to give back
-    return fail(Error{ErrorCode::kBadSegment, "somebody else changed the word of a called slot"});
+    return fail(lose(lease, "somebody else changed the word of a called slot"));
   }
   lease.phase_ = Lease::Phase::kReplied;
   lease.flags_ = replied.flags;
@@ -239,6 +253,7 @@ SlotState ClientCore::end_call(Lease& lease) {
   }
   if (pool_.try_abandon(lease.slot_, running, Actor::kClient)) {
     lease.core_ = nullptr;  // the worker frees it
+    own_.drop(lease.slot_, lease.generation_);
     return SlotState::kRunning;
   }
   return SlotState::kReplied;
@@ -262,7 +277,7 @@ Result<ReplyView> ClientCore::read_reply(Lease& lease, const SlotWord& replied) 
   }
   const shm::DataMemory& replies = *joined_.replies;
   Result<shm::Frame> frame = sides_[lease.slot_].reader.read(
-      replies.area(lease.slot_), replies.area_bytes(), 0, lease.generation_);
+      replies.area(lease.slot_), replies.area_bytes(), 0, lease.generation_, replies.warm_bytes());
   std::optional<Error> error;
   if (frame) error = shm::error_of(*frame);
   // A worker that could not read the request says so without its call id.
@@ -280,6 +295,22 @@ Result<ReplyView> ClientCore::read_reply(Lease& lease, const SlotWord& replied) 
   }
   joined_.segment->client(owner_).calls.fetch_add(1, std::memory_order_relaxed);
   return ReplyView{static_cast<PayloadKind>(frame->head.kind), frame->payload};
+}
+
+Error ClientCore::lose(Lease& lease, const char* what) {
+  lease.core_ = nullptr;  // nothing to give back
+  own_.drop(lease.slot_, lease.generation_);
+  pool_.line().ring_audit();  // the supervisor mends what else was changed
+  return Error{ErrorCode::kBadSegment, what};
+}
+
+void ClientCore::check_own_places() {
+  // Acquire: partner of the release after the supervisor's repair.
+  const std::uint32_t epoch =
+      joined_.segment->header().repair_epoch.load(std::memory_order_acquire);
+  if (repair_epoch_.load(std::memory_order_relaxed) == epoch) return;
+  repair_epoch_.store(epoch, std::memory_order_relaxed);
+  pool_.disown_strangers(owner_);
 }
 
 Error ClientCore::fail(Error error) const {
@@ -330,7 +361,9 @@ void ClientCore::release(Lease& lease) {
   const SlotState state =
       lease.phase_ == Lease::Phase::kReplied ? SlotState::kReplied : SlotState::kClaimed;
   // A word that is no longer this lease's was scribbled over; there is nothing to give back.
-  (void)pool_.try_release(lease.slot_, word_of(lease, state), Actor::kClient);
+  if (!pool_.try_release(lease.slot_, word_of(lease, state), Actor::kClient)) {
+    own_.drop(lease.slot_, lease.generation_);
+  }
 }
 
 }  // namespace slotring::internal

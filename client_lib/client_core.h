@@ -60,12 +60,17 @@ class ClientCore {
   static std::uint64_t call_id_of(const Lease& lease) {
     return (std::uint64_t{lease.slot_} + 1) << 32 | lease.generation_;
   }
+  // The lease's word is not what it left there: it holds nothing any more.
+  Error lose(Lease& lease, const char* what);
+  // After the supervisor has looked for scribbled words, looks for those that name this client.
+  void check_own_places();
   // Whether the word is still this lease's call, on its way to a reply.
   bool awaits_reply(const Lease& lease, const shm::SlotWord& seen) const;
   // kGivenUp: at the deadline, or by a stop. kUnserved: nobody is left who would reply.
   enum class WaitEnd { kReplied, kGivenUp, kUnserved };
   WaitEnd await_reply(const Lease& lease);
-  void ring_bell(shm::SlotIndex slot) const;
+  bool check_by_itself(const Lease& lease);
+  void ring_bell(shm::SlotIndex slot, bool wake_anyway = false) const;
   void sleep_until_replied(const Lease& lease, shm::MonotonicNs until) const;
   // Ends sleep_until_replied() in the thread that waits.
   void wake_caller(const Lease& lease) const;
@@ -80,11 +85,13 @@ class ClientCore {
 
   shm::Attachment joined_;
   SupervisorContact supervisor_;
+  shm::OwnPlaces own_;
   shm::SlotPool pool_;
   std::uint16_t owner_;
   ForkGuard guard_;
   MethodTable methods_;
   std::vector<SlotSide> sides_;
+  std::atomic<std::uint32_t> repair_epoch_;  // when own_ was last compared with the words
   std::uint64_t instance_;  // tells this core from an earlier one at the same address
 };
 

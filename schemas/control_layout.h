@@ -99,6 +99,9 @@ struct alignas(kPageBytes) ControlHeader {
   // one that it is there.
   std::atomic<std::uint32_t> supervisor_epoch;
   std::atomic<std::int32_t> supervisor_pid;
+  // Grows after each look of the supervisor for scribbled words (client_lib/shm/repair.h): a client
+  // that sees it change looks for words that say that it holds what it does not hold.
+  std::atomic<std::uint32_t> repair_epoch;
   // Callers that go to sleep for want of a slot set this and wake the supervisor, which audits the
   // words while, and only while, somebody waits.
   alignas(kCacheLineBytes) std::atomic<std::uint32_t> audit_bell;
@@ -316,6 +319,7 @@ static_assert(offsetof(ControlHeader, pool) == 80);
 static_assert(offsetof(ControlHeader, method_count) == 144);
 static_assert(offsetof(ControlHeader, supervisor_epoch) == 148);
 static_assert(offsetof(ControlHeader, supervisor_pid) == 152);
+static_assert(offsetof(ControlHeader, repair_epoch) == 156);
 static_assert(offsetof(ControlHeader, audit_bell) == 192);
 static_assert(offsetof(ControlHeader, next_ticket) == 256);
 static_assert(sizeof(SeatRecord) == 192);
@@ -370,6 +374,7 @@ constexpr std::uint64_t layout_hash() {
                                       offsetof(ControlHeader, method_count),
                                       offsetof(ControlHeader, supervisor_epoch),
                                       offsetof(ControlHeader, supervisor_pid),
+                                      offsetof(ControlHeader, repair_epoch),
                                       offsetof(ControlHeader, audit_bell),
                                       offsetof(ControlHeader, next_ticket),
                                       offsetof(SeatRecord, bell),

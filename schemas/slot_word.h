@@ -39,6 +39,8 @@ inline constexpr SlotFlags kObituaryMask = 0x30;
 inline constexpr int kObituaryShift = 4;
 
 inline constexpr std::uint16_t kNoOwner = 0xFFFF;
+// The supervisor, while it holds a slot to give memory back; no client has this index.
+inline constexpr std::uint16_t kReaperOwner = 0xFFFE;
 
 struct SlotWord {
   std::uint32_t generation = 0;

@@ -23,10 +23,13 @@ ClientTable::ClientTable(const shm::SlotPool& pool)
 std::optional<ClientTable::Place> ClientTable::try_attach(std::string_view name, pid_t pid,
                                                           std::uint64_t start_time) {
   const auto vacant = std::find_if(records_.begin(), records_.end(),
-                                   [](const Record& record) { return !record.attached; });
+                                   [](const auto& record) { return !record.attached; });
   if (vacant == records_.end()) return std::nullopt;
   vacant->attached = true;
   ++vacant->epoch;
+  vacant->pid = pid;
+  vacant->pid_start_time = start_time;
+  vacant->name = name.substr(0, layout::kMaxNameBytes);
   ++attached_;
   const auto index = static_cast<std::uint16_t>(vacant - records_.begin());
   layout::ClientRecord& record = pool_.segment().client(index);
@@ -47,14 +50,17 @@ std::vector<ClientTable::Adopted> ClientTable::adopt() {
     // Acquire: partner of the release in store_state().
     const auto state =
         static_cast<layout::ClientState>(record.state.load(std::memory_order_acquire));
-    records_[index].epoch = record.epoch.load(std::memory_order_relaxed);
+    shm::PoolTruth::Client& client = records_[index];
+    client.epoch = record.epoch.load(std::memory_order_relaxed);
     if (state == layout::ClientState::kVacant) continue;
-    records_[index].attached = true;
+    client.attached = true;
+    client.pid = record.pid.load(std::memory_order_relaxed);
+    client.pid_start_time = record.pid_start_time.load(std::memory_order_relaxed);
+    client.name = printable(shm::load_name(record.name)).substr(0, layout::kMaxNameBytes);
     ++attached_;
     adopted.push_back({static_cast<std::uint16_t>(index),
-                       printable(shm::load_name(record.name)),
-                       {record.pid.load(std::memory_order_relaxed),
-                        record.pid_start_time.load(std::memory_order_relaxed)},
+                       client.name,
+                       {client.pid, client.pid_start_time},
                        state != layout::ClientState::kAttached});
   }
   return adopted;

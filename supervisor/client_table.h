@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "client_lib/shm/process_identity.h"
+#include "client_lib/shm/repair.h"
 #include "client_lib/shm/slot_pool.h"
 
 namespace slotring::supervisor {
@@ -54,17 +55,14 @@ class ClientTable {
   // REQUIRES: the client is proven dead, or said Goodbye.
   std::uint32_t reclaim(std::uint16_t index);
 
+  // What the client table in the segment should say.
+  const std::vector<shm::PoolTruth::Client>& truth() const { return records_; }
   std::uint32_t attached() const { return attached_; }
   std::uint32_t capacity() const { return static_cast<std::uint32_t>(records_.size()); }
 
  private:
-  struct Record {
-    bool attached = false;
-    std::uint32_t epoch = 0;
-  };
-
   const shm::SlotPool& pool_;
-  std::vector<Record> records_;
+  std::vector<shm::PoolTruth::Client> records_;
   std::uint32_t attached_ = 0;
 };
 

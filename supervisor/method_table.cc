@@ -72,6 +72,12 @@ std::string_view MethodTable::name_of(MethodId id) const {
   return id >= 1 && id <= size() ? std::string_view(methods_[id - 1u].name) : std::string_view();
 }
 
+std::vector<std::string> MethodTable::names() const {
+  std::vector<std::string> names;
+  for (const Method& method : methods_) names.push_back(method.name);
+  return names;
+}
+
 void MethodTable::store(MethodId id, std::string_view name) {
   shm::store_name(segment_.method(id), name);
   // Release: who acquires the count may read the records that it covers.

@@ -37,6 +37,8 @@ class MethodTable {
 
   // The name of an id; empty when there is none such.
   std::string_view name_of(MethodId id) const;
+  // By id, that of id 1 first.
+  std::vector<std::string> names() const;
 
   std::uint32_t size() const { return static_cast<std::uint32_t>(methods_.size()); }
 

@@ -9,6 +9,7 @@
 #include <boost/asio/post.hpp>
 
 #include "client_lib/shm/reclaim.h"
+#include "client_lib/shm/repair.h"
 #include "supervisor/package_path.h"
 
 namespace slotring::supervisor {
@@ -69,11 +70,11 @@ Pool::Pool(const ProgramSide& program, PoolConfig config, Parts parts)
       methods_(parts_.memory->segment()),
       reception_(program.io, log_, config_.name,
                  AccessList(config_.allow_users, config_.allow_groups), *parts_.memory, slots_),
-      seat_side_{program.io, program.log_output,  config_,  parts_.package_path,   *parts_.memory,
-                 slots_,     parts_.seat_sockets, methods_, [this] { on_phase(); }} {
+      seat_side_{
+          program.io, program.log_output,  config_,  parts_.package_path,    *parts_.memory,
+          slots_,     parts_.seat_sockets, methods_, [this] { on_phase(); }, [this] { repair(); }} {
   reception_.set_upgrade(program.upgrade);
-  const std::chrono::nanoseconds limit = config_.call_time_limit;
-  parts_.memory->segment().header().call_time_limit_ns = static_cast<std::uint64_t>(limit.count());
+  reception_.on_reclaimed([this] { repair(); });
   for (shm::SeatIndex index = 0; index < config_.workers; ++index) {
     seats_.push_back(std::make_unique<Seat>(seat_side_, index));
   }
@@ -83,26 +84,43 @@ Pool::~Pool() = default;
 
 Status Pool::start() {
   started_at_ = std::chrono::steady_clock::now();
-  try {
-    // What is posted runs only while the supervisor's loop does, and so only while this lives.
-    audit_ =
-        std::make_unique<PoolAudit>(slots_, config_.call_time_limit, [this](shm::SeatIndex seat) {
-          boost::asio::post(seat_side_.io, [this, seat] { seats_[seat]->end_overdue(); });
-        });
-  } catch (const std::exception& failed) {
-    return Error{ErrorCode::kSystemLimit,
-                 std::string("starting the audit's thread: ") + failed.what()};
-  }
+  if (Status started = start_audit(); !started) return started;
   if (parts_.adopted) {
     if (Status taken = take_over(); !taken) return taken;
   }
   if (Status opened = reception_.open(parts_.socket.take_socket()); !opened) return opened;
   start_seats();
-  layout::ControlHeader& header = parts_.memory->segment().header();
-  header.supervisor_pid.store(::getpid(), std::memory_order_relaxed);
-  // Release: a client that sees this finds the new supervisor listening.
-  if (parts_.adopted) header.supervisor_epoch.fetch_add(1, std::memory_order_release);
+  sign_header();
+  repair();
   return Done{};
+}
+
+Status Pool::start_audit() {
+  // What is posted runs only while the supervisor's loop does, and so only while this lives.
+  boost::asio::io_context& io = seat_side_.io;
+  const auto on_overdue = [this, &io](shm::SeatIndex seat) {
+    boost::asio::post(io, [this, seat] { seats_[seat]->end_overdue(); });
+  };
+  const auto on_doubt = [this, &io] { boost::asio::post(io, [this] { repair(); }); };
+  try {
+    audit_ = std::make_unique<PoolAudit>(slots_, config_.call_time_limit, on_overdue, on_doubt);
+  } catch (const std::exception& failed) {
+    return Error{ErrorCode::kSystemLimit,
+                 std::string("starting the audit's thread: ") + failed.what()};
+  }
+  return Done{};
+}
+
+// Writes what the header says of this supervisor; from then on the header is repaired to that.
+void Pool::sign_header() {
+  layout::ControlHeader& header = parts_.memory->segment().header();
+  const std::chrono::nanoseconds limit = config_.call_time_limit;
+  header.call_time_limit_ns = static_cast<std::uint64_t>(limit.count());
+  header.supervisor_pid.store(::getpid(), std::memory_order_relaxed);
+  epoch_ = header.supervisor_epoch.load(std::memory_order_relaxed) + (parts_.adopted ? 1 : 0);
+  header_ = shm::copy_header(parts_.memory->segment());
+  // Release: a client that sees this finds the new supervisor listening.
+  header.supervisor_epoch.store(epoch_, std::memory_order_release);
 }
 
 // Everything that an earlier supervisor knew, and what happened since it died.
@@ -164,6 +182,22 @@ void Pool::check_ready() {
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - started_at_;
   log_->info("ready: {} workers in {:.2f} s", seats_.size(), took.count());
   on_change_();
+}
+
+void Pool::repair() {
+  if (!header_) return;
+  shm::PoolTruth truth;
+  truth.header = *header_;
+  truth.supervisor_epoch = epoch_;
+  truth.supervisor_pid = ::getpid();
+  truth.methods = methods_.names();
+  for (const auto& seat : seats_) truth.seats.push_back(seat->truth());
+  truth.clients = reception_.client_table().truth();
+  const shm::Repairs mended = shm::repair(slots_, truth);
+  if (mended.total() > 0) {
+    log_->warn("a peer has scribbled over the pool's memory; mended: {}", mended.to_string());
+  }
+  parts_.memory->mend(slots_, log_);
 }
 
 void Pool::finish() {

@@ -15,6 +15,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -77,11 +78,15 @@ class Pool {
   };
   Pool(const ProgramSide& program, PoolConfig config, Parts parts);
 
+  Status start_audit();
   Status take_over();
   void start_seats();
+  void sign_header();
   void on_phase();
   void check_ready();
   void finish();
+  // Makes the memory sound again, whatever a peer that broke the rules has made of it.
+  void repair();
 
   PoolConfig config_;
   Parts parts_;
@@ -93,6 +98,9 @@ class Pool {
   Seat::PoolSide seat_side_;
   std::vector<std::unique_ptr<Seat>> seats_;
   std::unique_ptr<PoolAudit> audit_;
+  // Of the segment, as this supervisor has written it; before that nothing can be repaired.
+  std::optional<shm::FixedHeader> header_;
+  std::uint32_t epoch_ = 0;  // this supervisor's among those that the pool has had
   std::chrono::steady_clock::time_point started_at_{};
   bool draining_ = false;
   bool was_ready_ = false;

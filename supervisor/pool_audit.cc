@@ -18,8 +18,11 @@ constexpr nanoseconds kLongestNap = std::chrono::seconds(1);
 }  // namespace
 
 PoolAudit::PoolAudit(const shm::SlotPool& pool, std::chrono::milliseconds call_time_limit,
-                     OnOverdue on_overdue)
-    : pool_(pool), limit_(call_time_limit), on_overdue_(std::move(on_overdue)) {
+                     OnOverdue on_overdue, OnDoubt on_doubt)
+    : pool_(pool),
+      limit_(call_time_limit),
+      on_overdue_(std::move(on_overdue)),
+      on_doubt_(std::move(on_doubt)) {
   // Signals are the event loop's.
   sigset_t all;
   sigset_t before;
@@ -48,15 +51,28 @@ void PoolAudit::run() {
 
 void PoolAudit::audit_while_there_is_work() {
   std::unique_lock lock(mutex_);
+  bool doubted = true;  // somebody rang, or waits
   while (!stop_.load(std::memory_order_seq_cst)) {
     const bool waiting = pool_.line().occupied();
     const std::optional<nanoseconds> overdue_in = audit_calls();
-    if (!waiting && !overdue_in) return;
+    doubted = pool_.line().take_audit_ring() || waiting || doubted;
+    if (doubted && try_doubt()) doubted = false;
+    if (!waiting && !overdue_in && !doubted) return;
     if (waiting) shm::audit_waiters(pool_);
     nanoseconds nap = kPeriod;
-    if (!waiting) nap = std::max(nap, std::min({*overdue_in, limit_ / 4, kLongestNap}));
+    if (!waiting && overdue_in)
+      nap = std::max(nap, std::min({*overdue_in, limit_ / 4, kLongestNap}));
     stopped_.wait_for(lock, nap, [this] { return stop_.load(std::memory_order_seq_cst); });
   }
+}
+
+// False when it is too soon for another look.
+bool PoolAudit::try_doubt() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now < next_repair_) return false;
+  next_repair_ = now + kRepairPeriod;
+  on_doubt_();
+  return true;
 }
 
 std::optional<nanoseconds> PoolAudit::audit_calls() const {

@@ -7,6 +7,8 @@
 //   - While calls run in a pool that limits how long they may, it reports seats whose call runs for
 //     longer. Their workers ring when a call starts after a time without
 //     (python_side/native/pulse.h).
+//   - While somebody waits, and when somebody rings, it asks for a look at the pool's memory, at
+//     most once in kRepairPeriod: who waits may wait because of words that a peer scribbled over.
 
 #ifndef SLOTRING_SUPERVISOR_POOL_AUDIT_H_
 #define SLOTRING_SUPERVISOR_POOL_AUDIT_H_
@@ -27,14 +29,19 @@ class PoolAudit {
  public:
   // How long a swallowed wake may delay a caller; how often an overdue call is reported.
   static constexpr std::chrono::milliseconds kPeriod{20};
+  static constexpr std::chrono::seconds kRepairPeriod{1};
 
   // Called on the audit's thread, again and again while the call runs.
   using OnOverdue = std::function<void(shm::SeatIndex)>;
 
+  // Called on the audit's thread.
+  using OnDoubt = std::function<void()>;
+
   // Starts the thread. `pool` outlives this. No limit when `call_time_limit` is 0. Throws
   // std::system_error when there can be no thread.
-  PoolAudit(const shm::SlotPool& pool, std::chrono::milliseconds call_time_limit,
-            OnOverdue on_overdue);
+  PoolAudit(
+      const shm::SlotPool& pool, std::chrono::milliseconds call_time_limit, OnOverdue on_overdue,
+      OnDoubt on_doubt = [] {});
   ~PoolAudit();
   PoolAudit(const PoolAudit&) = delete;
   PoolAudit& operator=(const PoolAudit&) = delete;
@@ -42,12 +49,15 @@ class PoolAudit {
  private:
   void run();
   void audit_while_there_is_work();
+  bool try_doubt();
   // Reports overdue calls. How long until the next may be; nothing when none runs.
   std::optional<std::chrono::nanoseconds> audit_calls() const;
 
   const shm::SlotPool& pool_;
   const std::chrono::nanoseconds limit_;
   const OnOverdue on_overdue_;
+  const OnDoubt on_doubt_;
+  std::chrono::steady_clock::time_point next_repair_{};
   std::atomic<bool> stop_{false};
   std::mutex mutex_;
   std::condition_variable stopped_;

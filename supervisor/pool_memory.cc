@@ -1,6 +1,7 @@
 #include "supervisor/pool_memory.h"
 
 #include "client_lib/shm/data_memory.h"
+#include "client_lib/shm/slot.h"
 
 namespace slotring::supervisor {
 
@@ -61,6 +62,44 @@ Result<std::unique_ptr<PoolMemory>> PoolMemory::create(std::string_view pool,
   return std::unique_ptr<PoolMemory>(new PoolMemory(*std::move(segment),
                                                     *std::move(readable_control),
                                                     *std::move(requests), *std::move(replies)));
+}
+
+void PoolMemory::mend(const shm::SlotPool& slots, const Log& log) const {
+  const layout::Geometry& geometry = segment_.geometry();
+  const auto reserve = [&](const shm::UniqueFd& memory, std::uint64_t offset, std::uint64_t bytes) {
+    const Status reserved = shm::reserve(memory, offset, bytes);
+    if (reserved) return;
+    log->error("memory that a peer gave back cannot be had again: {}",
+               reserved.error().to_string());
+  };
+  const std::uint64_t control_bytes = layout::ControlOffsets(geometry).total;
+  if (shm::backed_bytes(segment_.memory()) != control_bytes) {
+    reserve(segment_.memory(), 0, control_bytes);
+  }
+  const std::uint64_t warm_bytes = geometry.slots() * geometry.warm_bytes;
+  for (const Data* data : {&requests_, &replies_}) {
+    // As it should be while no large payload is on its way: the common case, seen at once.
+    if (shm::backed_bytes(data->writable) == warm_bytes) continue;
+    for (shm::SlotIndex slot = 0; slot < geometry.slots(); ++slot) {
+      reserve(data->writable, slot * geometry.area_bytes, geometry.warm_bytes);
+      trim(slots, slot, *data);
+    }
+  }
+}
+
+void PoolMemory::trim(const shm::SlotPool& slots, shm::SlotIndex slot, const Data& data) const {
+  const layout::Geometry& geometry = segment_.geometry();
+  if (geometry.area_bytes == geometry.warm_bytes) return;
+  const shm::SlotWord seen = shm::load_slot(slots.word(slot));
+  if (seen.state != shm::SlotState::kFree) return;
+  const shm::MoveResult held = shm::try_claim_slot(slots.word(slot), seen, layout::kReaperOwner,
+                                                   /*clear_listed=*/false);
+  if (!held.moved) return;
+  // Failing to give memory back loses nothing but memory until the next large call.
+  (void)shm::give_back(data.writable, slot * geometry.area_bytes + geometry.warm_bytes,
+                       geometry.area_bytes - geometry.warm_bytes)
+      .ok();
+  (void)slots.try_release(slot, held.after, shm::Actor::kReaper);
 }
 
 std::vector<int> PoolMemory::descriptors_for(wire::Role role) const {

@@ -15,8 +15,10 @@
 #include <vector>
 
 #include "client_lib/shm/control_segment.h"
+#include "client_lib/shm/slot_pool.h"
 #include "schemas/attach_generated.h"
 #include "slotring/result.h"
+#include "supervisor/log_output.h"
 
 namespace slotring::supervisor {
 
@@ -35,6 +37,11 @@ class PoolMemory {
   const shm::ControlSegment& segment() const { return segment_; }
   // As it was when this object was made, whatever peers have written since.
   std::uint64_t instance() const { return instance_; }
+  // Mends what a peer has made of the pages themselves, in both data memories and the segment:
+  // reserves those again that a peer gave back although they are warm, and gives back what dead
+  // processes had reserved above the warm part of slots that are FREE now. A slot is held, as
+  // kReaperOwner, while that is done to it: so no new owner is there meanwhile.
+  void mend(const shm::SlotPool& slots, const Log& log) const;
   // To be sent with a Welcome; they stay this object's.
   std::vector<int> descriptors_for(wire::Role role) const;
 
@@ -45,6 +52,7 @@ class PoolMemory {
   };
   static Result<Data> create_data(const char* name, const layout::Geometry& geometry);
   static Result<Data> adopt_data(const shm::UniqueFd& memory, const layout::Geometry& geometry);
+  void trim(const shm::SlotPool& slots, shm::SlotIndex slot, const Data& data) const;
 
   PoolMemory(shm::ControlSegment segment, shm::UniqueFd readable_control, Data requests,
              Data replies)

@@ -310,6 +310,7 @@ void Reception::reclaim(PeerId id, const char* how) {
   const Peer& peer = *peers_.at(id);
   log_reclaimed(peer, how, clients_.reclaim(peer.index));
   forget(id);
+  reclaimed_();
 }
 
 void Reception::log_reclaimed(const Peer& peer, const char* how, std::uint32_t slots) const {

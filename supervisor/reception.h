@@ -51,7 +51,11 @@ class Reception {
   // From now on whoever says Hello as a client is refused with POOL_DRAINING.
   void refuse_clients() { draining_ = true; }
 
+  // Called after each client's end, when what it held was reclaimed.
+  void on_reclaimed(std::function<void()> reclaimed) { reclaimed_ = std::move(reclaimed); }
+
   std::uint32_t clients() const { return clients_.attached(); }
+  const ClientTable& client_table() const { return clients_; }
 
  private:
   using PeerId = std::uint64_t;
@@ -101,6 +105,7 @@ class Reception {
   const PoolMemory& memory_;
   ClientTable clients_;
   std::function<Status()> upgrade_;
+  std::function<void()> reclaimed_ = [] {};
   bool draining_ = false;
 
   ReadableWatch listening_;

@@ -26,6 +26,7 @@ constexpr int kShortageStatus = 75;  // EX_TEMPFAIL of sysexits.h
 // A process and everything that is held for it.
 struct Seat::Worker {
   pid_t pid = -1;
+  std::uint64_t start_time = 0;
   Log log;
   ReadableWatch life;  // its pidfd
   std::unique_ptr<WorkerLink> link;
@@ -40,7 +41,10 @@ Seat::Seat(const PoolSide& pool, shm::SeatIndex index)
       record_(pool.memory.segment().seat(index)),
       log_(pool.log_output.make_log(name_)),
       // Of the last worker that an earlier supervisor started here, if there was one.
-      generation_(pool.memory.segment().seat_word(index).generation),
+      word_(pool.memory.segment().seat_word(index)),
+      generation_(word_.generation),
+      predecessor_{record_.pid.load(std::memory_order_relaxed),
+                   record_.pid_start_time.load(std::memory_order_relaxed)},
       launches_(generation_),
       policy_(pool.config.restart),
       chance_(std::random_device{}()),
@@ -158,19 +162,18 @@ Status Seat::try_launch() {
 // write. Errors: SYSTEM_LIMIT while it lives, so that it is tried again.
 Status Seat::ensure_walked() {
   if (walked_ == generation_) return Done{};
-  const shm::ProcessIdentity last{record_.pid.load(std::memory_order_relaxed),
-                                  record_.pid_start_time.load(std::memory_order_relaxed)};
-  // Anybody can write another's pid there, too: what does not hold the memory is not meant.
-  if (shm::is_alive(last) && shm::holds_memory(last.pid, pool_.memory.segment().memory())) {
+  // Anybody can have written another's pid there, too: what does not hold the memory is not meant.
+  if (shm::is_alive(predecessor_) &&
+      shm::holds_memory(predecessor_.pid, pool_.memory.segment().memory())) {
     return Error{ErrorCode::kSystemLimit,
-                 "the earlier supervisor's worker, pid " + std::to_string(last.pid) +
+                 "the earlier supervisor's worker, pid " + std::to_string(predecessor_.pid) +
                      ", lives and cannot be reached; its seat is free when it has ended"};
   }
   const layout::Obituary& obituary =
       pool_.memory.segment().obituary(index_, generation_ % layout::kObituariesPerSeat);
   if (obituary.generation.load(std::memory_order_acquire) != generation_) {
-    log_->warn("the earlier supervisor's worker, pid {}, has died meanwhile", last.pid);
-    shm::write_obituary(pool_.memory.segment(), index_, generation_, last.pid,
+    log_->warn("the earlier supervisor's worker, pid {}, has died meanwhile", predecessor_.pid);
+    shm::write_obituary(pool_.memory.segment(), index_, generation_, predecessor_.pid,
                         layout::kUnknownWaitStatus, "");
   }
   set_word(SeatState::kLost);
@@ -225,6 +228,7 @@ LaunchOrder Seat::make_order(const shm::UniqueFd& seat_socket) const {
 Status Seat::take_on(LaunchedProcess process) {
   auto worker = std::make_unique<Worker>();
   worker->pid = process.pid;
+  worker->start_time = process.start_time;
   worker->log = pool_.log_output.make_log(name_ + "[" + std::to_string(process.pid) + "]");
   const auto watch = [&]() -> Status {
     Status output =
@@ -251,6 +255,7 @@ Status Seat::take_on(LaunchedProcess process) {
 Status Seat::take_over(FoundWorker found) {
   auto worker = std::make_unique<Worker>();
   worker->pid = found.identity.pid;
+  worker->start_time = found.identity.start_time;
   worker->log = pool_.log_output.make_log(name_ + "[" + std::to_string(worker->pid) + "]");
   Result<PipeEnds> output = make_pipe(O_NONBLOCK);
   if (!output) return std::move(output).error();
@@ -374,6 +379,7 @@ void Seat::bury(bool last) {
   const bool expected = last && lost == 0;
   dead->log->log(expected ? spdlog::level::info : spdlog::level::warn, "{}; {} calls were running",
                  describe_wait_status(status), lost);
+  pool_.on_buried();
 }
 
 void Seat::retire() {
@@ -398,7 +404,16 @@ void Seat::arm(milliseconds delay) {
 void Seat::set_word(SeatState state) {
   // seq_cst: partner of ControlSegment::seat_word(); the scans of slot words that follow a change
   // come after it.
-  record_.word.store(layout::SeatWord{generation_, state}.pack(), std::memory_order_seq_cst);
+  word_ = {generation_, state};
+  record_.word.store(word_.pack(), std::memory_order_seq_cst);
+}
+
+shm::PoolTruth::Seat Seat::truth() const {
+  if (!worker_ && walked_ != generation_) {
+    return {word_, predecessor_.pid, predecessor_.start_time};
+  }
+  if (!worker_) return {word_, 0, 0};
+  return {word_, worker_->pid, worker_->start_time};
 }
 
 milliseconds Seat::ready_for() const {

@@ -23,6 +23,8 @@
 
 #include <boost/asio/io_context.hpp>
 
+#include "client_lib/shm/process_identity.h"
+#include "client_lib/shm/repair.h"
 #include "client_lib/shm/slot_pool.h"
 #include "supervisor/adoption.h"
 #include "supervisor/config.h"
@@ -48,7 +50,8 @@ class Seat {
     const shm::SlotPool& slots;
     const SeatSockets& sockets;
     MethodTable& methods;
-    std::function<void()> on_phase;  // after every change of phase
+    std::function<void()> on_phase;   // after every change of phase
+    std::function<void()> on_buried;  // after a dead worker's slots were walked
   };
 
   Seat(const PoolSide& pool, shm::SeatIndex index);
@@ -65,6 +68,8 @@ class Seat {
   void retire();
 
   SeatPhase phase() const { return phase_; }
+  // What the seat's record in the segment should say.
+  shm::PoolTruth::Seat truth() const;
 
  private:
   struct Worker;
@@ -104,7 +109,9 @@ class Seat {
   SeatPhase phase_ = SeatPhase::kVacant;
   std::deque<SeatEvent> events_;  // those that actions raise wait for the actions' end
   bool dispatching_ = false;
+  layout::SeatWord word_;  // as it is in the segment
   std::uint32_t generation_;
+  const shm::ProcessIdentity predecessor_;  // the last worker of an earlier supervisor
   std::uint32_t walked_ = 0;  // the last generation whose slots this supervisor has walked
   std::uint32_t launches_;
   std::string verdict_;  // why the worker was killed, for the callers that lose it

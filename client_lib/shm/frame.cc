@@ -114,9 +114,11 @@ Error bad_frame(std::string what) { return Error{ErrorCode::kBadFrame, std::move
 }  // namespace
 
 Status FrameWriter::back_with_memory(std::uint64_t bytes) {
-  if (bytes <= memory_->warm_bytes() || bytes <= backed_) return Done{};
+  if (bytes <= memory_->warm_bytes() || bytes <= reserved_) return Done{};
   Status reserved = reserve(memory_->memory(), memory_->offset(slot_), bytes);
-  if (reserved) backed_ = bytes;
+  // Also after a failure: part of it may be there.
+  backed_ = std::max(backed_, bytes);
+  if (reserved) reserved_ = bytes;
   return reserved;
 }
 
@@ -179,6 +181,7 @@ void FrameWriter::trim() {
   // Failing to give memory back loses nothing but memory until the next large call.
   (void)give_back(memory_->memory(), memory_->offset(slot_) + warm, end - warm).ok();
   backed_ = 0;
+  reserved_ = 0;
 }
 
 std::span<const std::byte> FrameReader::copy_envelope(const std::byte* from, std::size_t bytes) {
@@ -192,7 +195,8 @@ std::span<const std::byte> FrameReader::copy_envelope(const std::byte* from, std
 }
 
 Result<Frame> FrameReader::read(const std::byte* area, std::uint64_t area_bytes,
-                                std::uint32_t index, std::uint32_t generation) {
+                                std::uint32_t index, std::uint32_t generation,
+                                std::uint64_t warm_bytes) {
   constexpr auto kRelaxed = std::memory_order_relaxed;
   const auto* header = reinterpret_cast<const AreaHeader*>(area);
   const FrameDescriptor& descriptor = header->descriptor(index);
@@ -208,6 +212,13 @@ Result<Frame> FrameReader::read(const std::byte* area, std::uint64_t area_bytes,
       envelope_bytes > layout::kMaxEnvelopeBytes || envelope_offset > area_bytes ||
       envelope_bytes > area_bytes - envelope_offset) {
     return bad_frame("the frame's envelope lies outside the slot's area");
+  }
+  const std::uint64_t payload_end = payload.offset + payload.bytes;
+  const std::uint64_t end = std::max(payload_end, envelope_offset + envelope_bytes);
+  if (end > warm_bytes) {
+    const std::uint64_t begin = std::min(payload.offset, envelope_offset);
+    Status backed = fault_in(std::span(area + begin, static_cast<std::size_t>(end - begin)));
+    if (!backed) return std::move(backed).error();
   }
   const std::span<const std::byte> copy = copy_envelope(area + envelope_offset, envelope_bytes);
   if (!plain_envelope().matches(copy) && !verifies(copy)) {

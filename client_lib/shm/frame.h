@@ -68,6 +68,9 @@ class FrameWriter {
   // Writes envelope and descriptor 0 for `payload_bytes` of payload at the fixed payload offset.
   Status commit(const FrameHead& head, std::uint64_t payload_bytes, const RareHead& rare = {});
 
+  // A new call: what an earlier one reserved may have been given back since.
+  void begin() { reserved_ = 0; }
+
   // Gives back what a large payload used above the warm part. Before the slot is freed.
   void trim();
 
@@ -78,7 +81,8 @@ class FrameWriter {
 
   const DataMemory* memory_;
   SlotIndex slot_;
-  std::uint64_t backed_ = 0;  // bytes reserved above the warm part, 0 for none
+  std::uint64_t reserved_ = 0;  // bytes reserved for this call, 0 when the warm part was enough
+  std::uint64_t backed_ = 0;    // the most bytes reserved since trim(), 0 for none
 };
 
 struct Frame {
@@ -91,8 +95,10 @@ struct Frame {
 class FrameReader {
  public:
   // Reads frame `index` of the area. `generation` is the slot word's.
+  // What lies behind the area's first `warm_bytes` is faulted in first. Errors besides:
+  // OUT_OF_MEMORY.
   Result<Frame> read(const std::byte* area, std::uint64_t area_bytes, std::uint32_t index,
-                     std::uint32_t generation);
+                     std::uint32_t generation, std::uint64_t warm_bytes = layout::kMaxAreaBytes);
 
  private:
   std::span<const std::byte> copy_envelope(const std::byte* from, std::size_t bytes);

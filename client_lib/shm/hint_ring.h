@@ -13,7 +13,8 @@
 //
 // What a ring holds are hints. It loses none while its memory is intact, but nothing that it says
 // is believed: values are bounded here, and callers check the word behind each. Attempts are
-// bounded, so that a peer that scribbles over the ring makes it look empty or full, and no more.
+// bounded, so that a peer that scribbles over the ring makes it look empty or full, and no more;
+// the supervisor finds that by is_sound() and mends it by renew().
 //
 // Templated on the atomic word so that a model checker can put its own in std::atomic's place.
 
@@ -98,6 +99,49 @@ class HintRing {
     return cell.position == head && !cell.full;
   }
 
+  // Whether head, tail and all cells can be those of a ring that only push and pop have changed.
+  // Peers may go on meanwhile, since what holds of an intact ring holds across a look that takes
+  // time: counters only grow, a full cell lies between them, and an empty one waits for a position
+  // that is at or past the tail and at most a lap past the head.
+  bool is_sound() const {
+    const std::uint64_t head = head_->load(std::memory_order_acquire);
+    const std::uint64_t tail = tail_->load(std::memory_order_acquire);
+    if (head > kPositionMask || tail > kPositionMask) return false;
+    bool sound = true;
+    std::uint64_t lowest_end = head;  // of all cells; compared with the counters as they are later
+    std::uint64_t last_full = head;
+    for (std::uint64_t i = 0; i <= mask_ && sound; ++i) {
+      const Cell cell = Cell::unpack(cells_[i].load(std::memory_order_seq_cst));
+      sound = (cell.position & mask_) == i && in_order(cell.full ? head : tail, cell.position) &&
+              (!cell.full || cell.value < values_);
+      std::uint64_t& furthest = cell.full ? last_full : lowest_end;
+      const std::uint64_t reached = cell.full ? cell.position : ahead(cell.position);
+      if (in_order(furthest, reached)) furthest = reached;
+    }
+    const std::uint64_t later_tail = tail_->load(std::memory_order_acquire) & kPositionMask;
+    const std::uint64_t later_head = head_->load(std::memory_order_acquire) & kPositionMask;
+    // Either counter may be one step behind what the cells say.
+    return sound && in_order(lowest_end, later_head) && in_order(last_full, later_tail) &&
+           in_order(tail, behind(later_head) + 1) && in_order(head, later_tail + 1);
+  }
+
+  // Makes an unsound ring an empty one, under peers that go on using it: only the supervisor. They
+  // lose the hints that it held and at most those that they push meanwhile, never more, since every
+  // cell gets a position that appears nowhere in the ring now: a compare-and-swap by a peer that
+  // looked before fails, and one that comes after the last store below finds a whole ring. In
+  // between the counters fit no cell, and the ring looks empty and full. Killed on the way, it
+  // leaves an unsound ring, to be renewed again. `random` spreads
+  // the positions, so that none is likely to have been in the ring before.
+  void renew(std::uint64_t random) {
+    std::uint64_t base = random & kPositionMask & ~mask_;
+    while (uses_range_from(base)) base = (base + 4 * (mask_ + 1)) & kPositionMask;
+    for (std::uint64_t i = 0; i <= mask_; ++i) {
+      cells_[i].store(Cell{base + i, false, 0}.pack(), std::memory_order_seq_cst);
+    }
+    tail_->store(base, std::memory_order_seq_cst);
+    head_->store(base, std::memory_order_seq_cst);
+  }
+
   std::uint32_t capacity() const { return static_cast<std::uint32_t>(mask_ + 1); }
 
   // Calls visit(value) for each value in the ring, in no order; a snapshot, cell by cell.
@@ -132,6 +176,22 @@ class HintRing {
   }
   std::uint64_t ahead(std::uint64_t position) const {
     return (position - mask_ - 1) & kPositionMask;
+  }
+  // Whether `later` is `earlier` or comes after it; positions wrap around.
+  static bool in_order(std::uint64_t earlier, std::uint64_t later) {
+    return ((later - earlier) & kPositionMask) <= kPositionMask / 2;
+  }
+  // Whether a counter or a cell is at one of the two laps from `base`.
+  bool uses_range_from(std::uint64_t base) const {
+    const auto within = [&](std::uint64_t position) {
+      return ((position - base) & kPositionMask) <= 2 * (mask_ + 1);
+    };
+    bool used = within(head_->load(std::memory_order_relaxed)) ||
+                within(tail_->load(std::memory_order_relaxed));
+    for (std::uint64_t i = 0; i <= mask_ && !used; ++i) {
+      used = within(Cell::unpack(cells_[i].load(std::memory_order_relaxed)).position);
+    }
+    return used;
   }
   std::uint32_t max_attempts() const { return 64 + 4 * static_cast<std::uint32_t>(mask_ + 1); }
 

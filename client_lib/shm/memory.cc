@@ -48,7 +48,7 @@ Error system_error(const char* what, int error_number) {
   if (error_number == ENOMEM || error_number == ENOSPC || error_number == EDQUOT) {
     code = ErrorCode::kOutOfMemory;
   } else if (error_number == EMFILE || error_number == ENFILE || error_number == EAGAIN ||
-             error_number == EFBIG) {
+             error_number == EFBIG) {  // RLIMIT_FSIZE counts memory, too
     code = ErrorCode::kSystemLimit;
   }
   return Error{code, std::string(what) + ": " + std::generic_category().message(error_number)};
@@ -108,6 +108,28 @@ Status give_back(const UniqueFd& memory, std::uint64_t offset, std::uint64_t byt
     return system_error("giving back shared memory", errno);
   }
   return Done{};
+}
+
+std::uint64_t backed_bytes(const UniqueFd& memory) {
+  struct stat info;
+  constexpr std::uint64_t kBlockBytes = 512;  // whatever st_blksize says
+  if (::fstat(memory.get(), &info) != 0) return 0;
+  return static_cast<std::uint64_t>(info.st_blocks) * kBlockBytes;
+}
+
+Status fault_in(std::span<const std::byte> bytes) {
+  if (bytes.empty()) return Done{};
+  const std::uintptr_t page = bip::mapped_region::get_page_size();
+  const auto begin = reinterpret_cast<std::uintptr_t>(bytes.data()) / page * page;
+  const auto end = reinterpret_cast<std::uintptr_t>(bytes.data() + bytes.size());
+  constexpr int kPopulateRead = 22;  // MADV_POPULATE_READ, which older headers lack
+  int result;
+  do {
+    result = ::madvise(reinterpret_cast<void*>(begin), end - begin, kPopulateRead);
+  } while (result != 0 && errno == EINTR);
+  if (result == 0 || errno == EINVAL) return Done{};
+  // EFAULT: where a read would raise SIGBUS.
+  return Error{ErrorCode::kOutOfMemory, "no memory behind the pages of a peer's payload"};
 }
 
 struct Mapping::Region {

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "client_lib/shm/unique_fd.h"
 #include "slotring/result.h"
@@ -41,6 +42,14 @@ Status check_memory(const UniqueFd& memory, std::uint64_t bytes);
 Status reserve(const UniqueFd& memory, std::uint64_t offset, std::uint64_t bytes);
 // Gives whole pages in [offset, offset + bytes) back; they read as zero afterwards.
 Status give_back(const UniqueFd& memory, std::uint64_t offset, std::uint64_t bytes);
+
+// How many bytes of it have memory behind them.
+std::uint64_t backed_bytes(const UniqueFd& memory);
+
+// Backs pages that a peer should have reserved, before they are read in a mapping: a full memory is
+// an error here, where the read would have raised SIGBUS. Kernels before 5.14 cannot, and then it
+// does nothing. Errors: OUT_OF_MEMORY.
+Status fault_in(std::span<const std::byte> bytes);
 
 // A mapping of a range of memory; unmapped with the object.
 class Mapping {

@@ -7,6 +7,28 @@ namespace slotring::shm {
 using layout::kFlagListed;
 using layout::SeatState;
 
+namespace {
+
+// One step of a slot that `seen` says to be this owner's. True when the slot is let go of.
+bool try_disown(const SlotPool& pool, SlotIndex slot, const SlotWord& seen) {
+  switch (seen.state) {
+    case SlotState::kRequested:
+      (void)try_move(pool.word(slot), seen, SlotState::kClaimed, Actor::kClient).moved;
+      return false;
+    case SlotState::kRunning:
+      return try_move(pool.word(slot), seen, SlotState::kAbandoned, Actor::kClient).moved;
+    case SlotState::kClaimed:
+    case SlotState::kReplied:
+      return pool.try_release(slot, seen, Actor::kClient);
+    case SlotState::kFree:
+    case SlotState::kAbandoned:
+      break;
+  }
+  return false;
+}
+
+}  // namespace
+
 std::optional<Claim> SlotPool::try_claim(std::uint16_t owner, SlotIndex last) const {
   if (!line_.empty()) return std::nullopt;
   if (last != kNoSlot) {
@@ -24,12 +46,49 @@ std::optional<Claim> SlotPool::try_claim(std::uint16_t owner, SlotIndex last) co
   return std::nullopt;
 }
 
+MoveResult SlotPool::try_claim_noted(SlotIndex slot, const SlotWord& seen, std::uint16_t owner,
+                                     bool clear_listed) const {
+  if (own_ != nullptr) own_->note(slot, seen.generation);
+  const MoveResult claimed = try_claim_slot(word(slot), seen, owner, clear_listed);
+  if (own_ != nullptr && !claimed.moved) {
+    own_->note_lost(slot, seen.generation, claimed.before, owner);
+  }
+  return claimed;
+}
+
+std::optional<WaiterIndex> SlotPool::register_waiter(std::uint16_t owner) const {
+  return own_ != nullptr ? own_->register_waiter(line_, owner) : line_.try_register(owner);
+}
+
+void SlotPool::leave(WaiterIndex waiter, std::uint16_t owner) const {
+  if (own_ != nullptr) own_->forget(waiter);
+  // Unless it was scribbled over, and is somebody else's by now.
+  if (line_.is_place_of(waiter, owner)) line_.leave(waiter);
+}
+
+std::uint32_t SlotPool::disown_strangers(std::uint16_t owner) const {
+  std::uint32_t disowned = 0;
+  for (SlotIndex slot = 0; slot < segment_->geometry().slots(); ++slot) {
+    SlotWord seen = load_slot(word(slot));
+    // A worker may move the slot meanwhile, a few steps at most.
+    while (seen.owner == owner && seen.state != SlotState::kFree &&
+           seen.state != SlotState::kAbandoned &&
+           static_cast<std::uint8_t>(seen.state) < layout::kSlotStates &&
+           !own_->holds(slot, seen.generation)) {
+      if (try_disown(*this, slot, seen)) ++disowned;
+      seen = load_slot(word(slot));
+    }
+  }
+  own_->vacate_others(line_, *segment_, owner);
+  return disowned;
+}
+
 std::optional<Claim> SlotPool::try_claim_last(std::uint16_t owner, SlotIndex last) const {
   const SlotWord seen = load_slot(word(last));
   if (seen.state != SlotState::kFree || !is_ready(last)) return std::nullopt;
   if (segment_->busy_slots(segment_->seat_of(last)) != 0) return std::nullopt;
   // The hint, if there is one, stays in its ring, and `listed` with it.
-  const MoveResult claimed = try_claim_slot(word(last), seen, owner, /*clear_listed=*/false);
+  const MoveResult claimed = try_claim_noted(last, seen, owner, /*clear_listed=*/false);
   if (!claimed.moved) return std::nullopt;
   return Claim{last, claimed.after};
 }
@@ -38,7 +97,7 @@ std::optional<Claim> SlotPool::try_claim_hinted(std::uint16_t owner, SlotIndex s
   SlotWord seen = load_slot(word(slot));
   for (;;) {
     if (seen.state == SlotState::kFree && is_ready(slot)) {
-      const MoveResult claimed = try_claim_slot(word(slot), seen, owner, /*clear_listed=*/true);
+      const MoveResult claimed = try_claim_noted(slot, seen, owner, /*clear_listed=*/true);
       if (claimed.moved) return Claim{slot, claimed.after};
       seen = claimed.before;
     } else if (!seen.has(kFlagListed) ||
@@ -62,7 +121,7 @@ std::optional<Claim> SlotPool::try_claim_scanning(std::uint16_t owner, SlotIndex
     const SlotIndex slot = (start + i) % slots;
     const SlotWord seen = load_slot(word(slot));
     if (seen.state != SlotState::kFree || !is_ready(slot)) continue;
-    const MoveResult claimed = try_claim_slot(word(slot), seen, owner, /*clear_listed=*/false);
+    const MoveResult claimed = try_claim_noted(slot, seen, owner, /*clear_listed=*/false);
     if (claimed.moved) return Claim{slot, claimed.after};
   }
   return std::nullopt;
@@ -72,34 +131,51 @@ Result<Claim> SlotPool::claim(std::uint16_t owner, SlotIndex last, MonotonicNs d
                               const std::stop_token& stop, const StillServed& still_served) const {
   if (std::optional<Claim> claim = try_claim(owner, last)) return *claim;
   const SlotIndex start = last == kNoSlot ? 0 : last;
-  const std::optional<WaiterIndex> waiter = line_.try_register(owner);
+  std::optional<WaiterIndex> waiter = register_waiter(owner);
   if (!waiter) {
     if (std::optional<Claim> claim = try_claim_scanning(owner, start)) return *claim;
-    return Error{.code = ErrorCode::kPoolSaturated,
-                 .message = "no slot is free and " +
-                            std::to_string(segment_->geometry().max_waiters) +
-                            " callers wait already",
-                 .retryable = true};
+    line_.ring_audit();  // the waiters' words may be wrong
+    return saturated();
   }
   for (;;) {
     if (std::optional<Claim> claim = try_claim_scanning(owner, start)) {
-      line_.leave(*waiter);
+      leave(*waiter, owner);
       return *claim;
     }
     Status going_on = check_workers_expected();
+    if (!going_on) line_.ring_audit();  // the seats' words may be wrong
     if (going_on && !line_.sleep(*waiter, next_self_check(deadline), stop)) {
       going_on = check_after_sleep(deadline, stop, still_served);
+      if (going_on && !line_.is_place_of(*waiter, owner))
+        going_on = take_other_place(*waiter, owner);
     }
     if (!going_on) {
-      line_.leave(*waiter);
+      leave(*waiter, owner);
       return std::move(going_on).error();
     }
   }
 }
 
+Error SlotPool::saturated() const {
+  return Error{.code = ErrorCode::kPoolSaturated,
+               .message = "no slot is free and " +
+                          std::to_string(segment_->geometry().max_waiters) +
+                          " callers wait already",
+               .retryable = true};
+}
+
+// For a waiter whose place in line was scribbled over.
+Status SlotPool::take_other_place(WaiterIndex& waiter, std::uint16_t owner) const {
+  if (own_ != nullptr) own_->forget(waiter);
+  const std::optional<WaiterIndex> other = register_waiter(owner);
+  if (!other) return saturated();
+  waiter = *other;
+  return Done{};
+}
+
 // What a sleep that nobody ended means for the caller.
 Status SlotPool::check_after_sleep(MonotonicNs deadline, const std::stop_token& stop,
-                                   const StillServed& still_served) {
+                                   const StillServed& still_served) const {
   const auto given_up = [](ErrorCode code, const char* message) -> Status {
     return Error{.code = code, .message = message, .retryable = true};
   };
@@ -109,6 +185,7 @@ Status SlotPool::check_after_sleep(MonotonicNs deadline, const std::stop_token& 
   if (deadline != kNever && monotonic_now() >= deadline) {
     return given_up(ErrorCode::kDeadlineExceeded, "the deadline passed before a slot was free");
   }
+  line_.interrupt_audit();  // whatever has become of its bell
   return still_served ? still_served() : Status(Done{});
 }
 

@@ -23,6 +23,7 @@
 #include <optional>
 
 #include "client_lib/shm/control_segment.h"
+#include "client_lib/shm/own_places.h"
 #include "client_lib/shm/slot.h"
 #include "client_lib/shm/waiting_line.h"
 
@@ -45,8 +46,10 @@ struct Claim {
 
 class SlotPool {
  public:
-  // `segment` outlives this.
-  explicit SlotPool(const ControlSegment& segment) : segment_(&segment), line_(segment) {}
+  // `segment` outlives this, and so does `own`, where a client notes what it holds; it is the only
+  // owner to claim by this object then.
+  explicit SlotPool(const ControlSegment& segment, OwnPlaces* own = nullptr)
+      : segment_(&segment), line_(segment), own_(own) {}
 
   const ControlSegment& segment() const { return *segment_; }
   const WaitingLine& line() const { return line_; }
@@ -74,6 +77,9 @@ class SlotPool {
   // Killed in between, the worker finds out by itself within its next tick. False when the word is
   // no longer that step. REQUIRES: `actor` is the call's client, or the reaper.
   [[nodiscard]] bool try_abandon(SlotIndex slot, const SlotWord& held, Actor actor) const;
+  // Takes back what words say that `owner` holds and `own` does not know of: somebody scribbled
+  // over them. Returns how many slots that were. REQUIRES: made with `own`.
+  std::uint32_t disown_strangers(std::uint16_t owner) const;
 
   // Lists all FREE slots of a seat that became ready, and wakes callers for them. Only the
   // supervisor.
@@ -86,18 +92,25 @@ class SlotPool {
   void clear_listed(SlotIndex slot) const;
 
  private:
+  MoveResult try_claim_noted(SlotIndex slot, const SlotWord& seen, std::uint16_t owner,
+                             bool clear_listed) const;
+  std::optional<WaiterIndex> register_waiter(std::uint16_t owner) const;
+  void leave(WaiterIndex waiter, std::uint16_t owner) const;
+  Status take_other_place(WaiterIndex& waiter, std::uint16_t owner) const;
+  Error saturated() const;
   std::optional<Claim> try_claim_last(std::uint16_t owner, SlotIndex last) const;
   std::optional<Claim> try_claim_hinted(std::uint16_t owner, SlotIndex slot) const;
   std::optional<Claim> try_claim_scanning(std::uint16_t owner, SlotIndex start) const;
   bool is_ready(SlotIndex slot) const {
     return segment_->seat_word(segment_->seat_of(slot)).state == layout::SeatState::kReady;
   }
-  static Status check_after_sleep(MonotonicNs deadline, const std::stop_token& stop,
-                                  const StillServed& still_served);
+  Status check_after_sleep(MonotonicNs deadline, const std::stop_token& stop,
+                           const StillServed& still_served) const;
   Status check_workers_expected() const;
 
   const ControlSegment* segment_;
   WaitingLine line_;
+  OwnPlaces* own_;
 };
 
 }  // namespace slotring::shm

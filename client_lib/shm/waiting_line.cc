@@ -182,8 +182,8 @@ void WaitingLine::mend() const {
   // one without. One that somebody is about to push, or to wake, at worst gets a second entry.
   std::vector<bool> missing(segment_->geometry().max_waiters, false);
   for (WaiterIndex waiter = 0; waiter < missing.size(); ++waiter) {
-    const std::uint64_t word = segment_->waiter_word(waiter).load(std::memory_order_seq_cst);
-    missing[waiter] = (WaiterWord::unpack(word).flags & kFlagListed) != 0;
+    const WaiterWord word = load(waiter);
+    missing[waiter] = (word.flags & kFlagListed) != 0 || word.state == WaiterState::kWaiting;
   }
   segment_->waiting_line().for_each([&](std::uint32_t waiter) { missing[waiter] = false; });
   for (WaiterIndex waiter = 0; waiter < missing.size(); ++waiter) {
@@ -193,20 +193,50 @@ void WaitingLine::mend() const {
   }
 }
 
+bool WaitingLine::vacate(WaiterIndex waiter, const WaiterWord& seen) const {
+  AtomicWord& word = segment_->waiter_word(waiter);
+  const auto listed = static_cast<std::uint8_t>(seen.flags & kFlagListed);
+  const WaiterWord vacant{seen.ticket, layout::kNoOwner, WaiterState::kVacant, listed};
+  std::uint64_t expected = seen.pack();
+  if (!word.compare_exchange_strong(expected, vacant.pack(), std::memory_order_seq_cst)) {
+    return false;
+  }
+  futex_wake(futex_half(word), INT_MAX);
+  return true;
+}
+
+bool WaitingLine::is_place_of(WaiterIndex waiter, std::uint16_t owner) const {
+  const WaiterWord word = load(waiter);
+  return word.owner == owner && word.state != WaiterState::kVacant;
+}
+
+WaiterWord WaitingLine::load(WaiterIndex waiter) const {
+  return WaiterWord::unpack(segment_->waiter_word(waiter).load(std::memory_order_seq_cst));
+}
+
 void WaitingLine::ring_audit() const {
   std::atomic<std::uint32_t>& bell = segment_->header().audit_bell;
   // seq_cst: partner of await_work(), which clears the bell and then looks at the places.
   if (AuditBell(bell).ring(kSomebodySleeps)) futex_wake(futex_half(bell), INT_MAX);
 }
 
+bool WaitingLine::take_audit_ring() const {
+  return AuditBell(segment_->header().audit_bell).take() != 0;
+}
+
+void WaitingLine::mend_audit_bell() const {
+  (void)take_audit_ring();
+  futex_wake(futex_half(segment_->header().audit_bell), INT_MAX);
+}
+
 void WaitingLine::await_work(const std::atomic<bool>& stop,
                              const std::function<bool()>& other_work) const {
   std::atomic<std::uint32_t>& word = segment_->header().audit_bell;
-  AuditBell bell(word);
   while (!stop.load(std::memory_order_seq_cst)) {
-    (void)bell.take();
-    if (occupied() || other_work() || stop.load(std::memory_order_seq_cst)) return;
-    if (bell.try_sleep()) futex_wait(futex_half(word), AuditBell::kSleeps, kNever);
+    if (take_audit_ring() || occupied() || other_work() || stop.load(std::memory_order_seq_cst)) {
+      return;
+    }
+    if (AuditBell(word).try_sleep()) futex_wait(futex_half(word), AuditBell::kSleeps, kNever);
   }
 }
 

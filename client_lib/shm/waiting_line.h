@@ -59,18 +59,30 @@ class WaitingLine {
   void mend() const;
   // For the reaper: the places of a client that is proven dead.
   void evict(std::uint16_t owner) const;
-  // Blocks until somebody has a place in the line, for the supervisor's audit; `stop` ends it, by
-  // way of interrupt_audit().
+  // For repair: takes a place whose word is still `seen` away from whoever it names, and wakes a
+  // caller that sleeps there. False when the word is another by now.
+  bool vacate(WaiterIndex waiter, const layout::WaiterWord& seen) const;
+  // Whether the place is taken, by this owner.
+  bool is_place_of(WaiterIndex waiter, std::uint16_t owner) const;
+
+  // Wakes the supervisor's audit, for callers that wait, or for words that are wrong.
+  void ring_audit() const;
+  // Whether somebody rang since this was asked last.
+  bool take_audit_ring() const;
+  // For repair: an audit that sleeps behind a bell that was scribbled over sleeps on a sound one.
+  void mend_audit_bell() const;
+  // Blocks until somebody has a place in the line or rings, for the supervisor's audit; `stop` ends
+  // it, by way of interrupt_audit().
   void await_sleepers(const std::atomic<bool>& stop) const {
     await_work(stop, [] { return false; });
   }
-  // The same until somebody has a place or `other_work()`, whose beginning rings, too.
+  // The same until somebody has a place, rings, or there is `other_work()`.
   void await_work(const std::atomic<bool>& stop, const std::function<bool()>& other_work) const;
-  // Wakes the audit.
-  void ring_audit() const;
+  // As ring_audit(), and wakes it even where its bell was scribbled over.
   void interrupt_audit() const;
 
  private:
+  layout::WaiterWord load(WaiterIndex waiter) const;
   bool try_wake(WaiterIndex waiter) const;
   void stir(WaiterIndex waiter) const;
   void enlist(WaiterIndex waiter) const;

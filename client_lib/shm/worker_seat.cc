@@ -6,6 +6,10 @@
 
 namespace slotring::shm {
 
+namespace {
+constexpr std::uint32_t kLooksBetweenChecks = 1024;
+}  // namespace
+
 Result<WorkerSeat> WorkerSeat::attach(int socket, std::string_view name, MonotonicNs deadline) {
   Result<Attachment> joined = shm::attach(socket, wire::Role::Worker, name, deadline);
   if (!joined) return std::move(joined).error();
@@ -33,10 +37,13 @@ WorkerSeat::WorkerSeat(Attachment joined, std::vector<Mapping> request_areas)
   for (std::uint32_t i = 0; i < segment().geometry().slots_per_worker; ++i) {
     writers_.emplace_back(*joined_.replies, first_slot_ + i);
   }
+  running_.resize(segment().geometry().slots_per_worker);
   note_idle();  // what is there is a predecessor's
 }
 
 std::optional<RunningCall> WorkerSeat::try_next() {
+  // A worker that is never idle looks now and then.
+  if (++looks_ % kLooksBetweenChecks == 0) let_go_of_strangers();
   if (to_look_at_ == 0) take_bits();
   const std::uint32_t slots = segment().geometry().slots_per_worker;
   while (to_look_at_ != 0) {
@@ -81,10 +88,11 @@ std::optional<RunningCall> WorkerSeat::try_start(SlotIndex slot) {
   const MoveResult started = try_move(word, requested, SlotState::kRunning, Actor::kWorker);
   if (!started.moved) return std::nullopt;
 
+  running_[slot - first_slot_] = requested.generation;
   writer(slot).trim();  // what the reply before used above the warm part
   RunningCall call{slot, started.after, {}, {}, {}};
-  const Result<Frame> frame =
-      reader_.read(area, joined_.requests->area_bytes(), 0, requested.generation);
+  const Result<Frame> frame = reader_.read(area, joined_.requests->area_bytes(), 0,
+                                           requested.generation, joined_.requests->warm_bytes());
   if (!frame) {
     fail(call, frame.error());
     return std::nullopt;
@@ -123,9 +131,25 @@ void WorkerSeat::wait(MonotonicNs deadline) {
   std::atomic<std::uint32_t>& word = segment().seat(index()).bell;
   waiting_.wait([this] { return pending(); },
                 [&] {
+                  let_go_of_strangers();
                   if (bell_.try_sleep()) futex_wait(futex_half(word), Bell::kSleeps, deadline);
                 },
                 deadline);
+}
+
+// Words that say that this worker has their call, which it has not: somebody scribbled over them.
+// Only this worker can tell, and only it lets go of them.
+void WorkerSeat::let_go_of_strangers() {
+  for (SlotIndex slot = first_slot_; slot < first_slot_ + running_.size(); ++slot) {
+    const SlotWord seen = load_slot(pool_.word(slot));
+    if (runs(slot, seen)) continue;
+    if (seen.state == SlotState::kRunning) {
+      fail({slot, seen, {}, {}, {}},
+           Error{ErrorCode::kBadSegment, "somebody else changed the word of a called slot"});
+    } else if (seen.state == SlotState::kAbandoned) {
+      (void)pool_.try_release(slot, seen, Actor::kWorker);
+    }
+  }
 }
 
 void WorkerSeat::interrupt() {
@@ -162,6 +186,7 @@ void WorkerSeat::fail(const RunningCall& call, const Error& error) {
 
 void WorkerSeat::let_go(const RunningCall& call) {
   AtomicWord& word = pool_.word(call.slot);
+  running_[call.slot - first_slot_].reset();
   std::atomic<std::uint64_t>& calls = segment().seat(index()).calls;
   calls.store(calls.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   note_idle();

@@ -100,11 +100,15 @@ class WorkerSeat {
 
   WorkerSeat(Attachment joined, std::vector<Mapping> request_areas);
   void take_bits();
+  void let_go_of_strangers();
   std::optional<RunningCall> try_start(SlotIndex slot);
   void let_go(const RunningCall& call);
   // Tell observers what this worker does (SeatRecord::running): the call that it started last.
   void note_running(const RunningCall& call, MonotonicNs since);
   void note_idle();
+  bool runs(SlotIndex slot, const SlotWord& word) const {
+    return running_[slot - first_slot_] == word.generation;
+  }
   FrameWriter& writer(SlotIndex slot) { return writers_[slot - first_slot_]; }
 
   Attachment joined_;
@@ -113,6 +117,10 @@ class WorkerSeat {
   SlotIndex first_slot_;
   std::vector<Mapping> request_areas_;  // one a slot of this seat
   std::vector<FrameWriter> writers_;    // one a slot of this seat
+  // Of each slot of this seat: the generation of its call that runs. What the words say about that
+  // is compared with this, after somebody has scribbled over them.
+  std::vector<std::optional<std::uint32_t>> running_;
+  std::uint32_t looks_ = 0;
   FrameReader reader_;
   AdaptiveWait waiting_;
   std::uint32_t

@@ -165,6 +165,18 @@ TEST_F(FrameTest, BacksALargePayloadBeforeItIsWrittenAndGivesItBack) {
   EXPECT_EQ(bytes_in_use(memory_.memory()), before);
 }
 
+// Others may have had the slot since, and have given its pages back.
+TEST_F(FrameTest, BacksTheLargePayloadOfEachCallAfresh) {
+  ASSERT_TRUE(writer_.payload_space(200'000).ok());
+  const std::uint64_t backed = bytes_in_use(memory_.memory());
+  ASSERT_TRUE(give_back(memory_.memory(), memory_.offset(1) + memory_.warm_bytes(),
+                        memory_.area_bytes() - memory_.warm_bytes())
+                  .ok());
+  writer_.begin();
+  ASSERT_TRUE(writer_.payload_space(200'000).ok());
+  EXPECT_EQ(bytes_in_use(memory_.memory()), backed);
+}
+
 TEST_F(FrameTest, GivesBackTheMostThatOneCallTook) {
   const std::uint64_t before = bytes_in_use(memory_.memory());
   ASSERT_TRUE(writer_.payload_space(100'000).ok());

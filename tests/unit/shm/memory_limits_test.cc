@@ -2,7 +2,9 @@
 // limits are a process's own.
 
 #include <sched.h>
+#include <signal.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 
 #include <cstring>
 #include <fstream>
@@ -86,6 +88,46 @@ TEST_F(FullMemory, HasRoomAgainForWhatOthersGiveBack) {
     EXPECT_TRUE(give_back(file, 0, 4 * kPage).ok());
     EXPECT_TRUE(reserve(file, 16 * kPage, kPage).ok());
     return true;
+  });
+  EXPECT_TRUE(child.succeeded());
+}
+
+// A peer that names pages which it did not reserve, or gave back.
+TEST_F(FullMemory, IsAnErrorOfFaultingInAndNoSignal) {
+  ChildProcess child([this] {
+    const UniqueFd file = file_in_small_memory();
+    EXPECT_EQ(::ftruncate(file.get(), 32 * kPage), 0);
+    EXPECT_TRUE(reserve(file, 0, 16 * kPage).ok());
+    const Mapping mapping = Mapping::map(file, Access::kReadOnly, 0, 32 * kPage).value();
+    const std::span<const std::byte> all(mapping.data(), 32 * kPage);
+    EXPECT_TRUE(fault_in(all.first(16 * kPage)).ok());
+    EXPECT_EQ(fault_in(all.subspan(17 * kPage, 10)).error().code, ErrorCode::kOutOfMemory);
+    return true;
+  });
+  EXPECT_TRUE(child.succeeded());
+}
+
+// RLIMIT_FSIZE counts what makes a file longer, and memory is one.
+TEST(FileSizeLimit, IsAnErrorOfMakingMemoryWhereItsSignalIsIgnored) {
+  ChildProcess child([] {
+    ::signal(SIGXFSZ, SIG_IGN);
+    const rlimit limit{kPage, kPage};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+    return create_memory("test", 2 * kPage).error().code == ErrorCode::kSystemLimit;
+  });
+  EXPECT_TRUE(child.succeeded());
+}
+
+// So a client needs no look at the limit: the memory has its length when it gets it.
+TEST(FileSizeLimit, DoesNotKeepPagesOfExistingMemoryFromBeingReservedOrWritten) {
+  const UniqueFd memory = create_memory("test", 16 * kPage).value();
+  ChildProcess child([&] {
+    const rlimit limit{kPage, kPage};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+    EXPECT_TRUE(reserve(memory, 8 * kPage, 8 * kPage).ok());
+    const Mapping mapping = Mapping::map(memory, Access::kReadWrite, 0, 16 * kPage).value();
+    std::memset(mapping.data(), 1, 16 * kPage);
+    return give_back(memory, 8 * kPage, 8 * kPage).ok();
   });
   EXPECT_TRUE(child.succeeded());
 }

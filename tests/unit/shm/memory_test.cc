@@ -174,5 +174,21 @@ TEST_F(CutOffMapping, LeavesTheMemoryAndItsOtherMappingsAlone) {
   EXPECT_EQ(shared_.data()[0], std::byte{1});
 }
 
+TEST_F(Memory, TellsHowMuchOfItIsBacked) {
+  EXPECT_EQ(backed_bytes(memory_), 0u);
+  ASSERT_TRUE(reserve(memory_, 4 * kPage, 4 * kPage).ok());
+  EXPECT_EQ(backed_bytes(memory_), 4 * kPage);
+  ASSERT_TRUE(give_back(memory_, 5 * kPage, kPage).ok());
+  EXPECT_EQ(backed_bytes(memory_), 3 * kPage);
+}
+
+TEST_F(Memory, IsFaultedInAtAnyAddress) {
+  const Mapping mapping = map(Access::kReadOnly);
+  EXPECT_TRUE(fault_in(std::span<const std::byte>(mapping.data() + 100, 3 * kPage)).ok());
+  EXPECT_TRUE(fault_in({}).ok());
+  const std::uint64_t pages = bytes_in_use(memory_) / kPage;
+  EXPECT_TRUE(pages == 4 || pages == 0) << "a kernel before 5.14 leaves it";
+}
+
 }  // namespace
 }  // namespace slotring::shm

@@ -117,13 +117,25 @@ Error SupervisorContact::unserved_error(shm::SeatIndex seat, bool never_started)
 }
 
 void SupervisorContact::say_goodbye() {
-  // Release: whoever takes the place back finds everything released. For a supervisor that comes
-  // later, since the message may reach nobody.
-  joined_.segment->client(joined_.index)
-      .state.store(static_cast<std::uint32_t>(layout::ClientState::kLeft),
-                   std::memory_order_release);
+  // For a supervisor that comes later, since the message may reach nobody. Only if the place is
+  // still this client's. seq_cst: partner of Pool::start(); a supervisor that takes over at this
+  // moment sees it, or is seen in the epoch. Release: whoever takes the place back finds everything
+  // released.
+  layout::ClientRecord& record = joined_.segment->client(joined_.index);
+  auto attached = static_cast<std::uint32_t>(layout::ClientState::kAttached);
+  if (record.epoch.load(std::memory_order_relaxed) == joined_.generation) {
+    record.state.compare_exchange_strong(attached,
+                                         static_cast<std::uint32_t>(layout::ClientState::kLeft),
+                                         std::memory_order_seq_cst);
+  }
   flatbuffers::FlatBufferBuilder builder;
   const std::lock_guard lock(mutex_);
+  const bool other_supervisor =
+      joined_.segment->header().supervisor_epoch.load(std::memory_order_seq_cst) != epoch_.load();
+  if (other_supervisor && !orphaned_.load(std::memory_order_relaxed)) {
+    next_try_ns_ = 0;
+    (void)connect();
+  }
   (void)shm::send_packet(socket_.get(), builder, wire::Message::Goodbye,
                          wire::CreateGoodbye(builder).Union())
       .ok();

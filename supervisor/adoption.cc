@@ -1,8 +1,10 @@
 #include "supervisor/adoption.h"
 
 #include <poll.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cstdint>
 
 #include "client_lib/shm/process_identity.h"
 #include "supervisor/handshake.h"
@@ -13,6 +15,8 @@ namespace {
 
 constexpr int kWaitMs = 100;
 constexpr shm::MonotonicNs kComplainAfterNs = 2'000'000'000;
+// For one that cannot be taken over because it is about to end.
+constexpr shm::MonotonicNs kEndsWithinNs = 2'000'000'000;
 
 // The worker that holds a seat's socket. Nothing when nobody does, or only one that has not joined
 // the pool and cannot any more. Errors: shortages, and a worker whose queue is full.
@@ -32,6 +36,8 @@ Result<std::optional<FoundWorker>> find_worker(const SeatSockets& seats, shm::Se
     if (nobody(identity.error())) return std::optional<FoundWorker>();
     return std::move(identity).error();
   }
+  // Itself, as an earlier program of this process: the same.
+  if (identity->pid == ::getpid()) return std::optional<FoundWorker>();
   if (shm::has_ended(identity->pidfd)) return std::optional<FoundWorker>();
   FoundWorker worker;
   worker.seat = seat;
@@ -66,25 +72,26 @@ Result<std::unique_ptr<PoolMemory>> take_memory(shm::Packet& packet, const std::
     return Error{ErrorCode::kBadSegment, "the geometry that it tells is out of bounds"};
   }
   if (resume->pool() == nullptr || resume->pool()->string_view() != pool) {
-    return Error{ErrorCode::kBadSegment, "it works for another pool"};
+    return Error{ErrorCode::kPoolNotFound, "it works for another pool"};
   }
   std::vector<shm::UniqueFd> descriptors;
   for (const shm::UniqueFd& own : packet.descriptors) descriptors.push_back(shm::duplicate(own));
-  Result<std::unique_ptr<PoolMemory>> memory = PoolMemory::adopt(std::move(descriptors), geometry);
-  if (memory && (*memory)->instance() != resume->instance()) {
-    return Error{ErrorCode::kBadSegment, "its memory is not the one that it was given"};
-  }
-  return memory;
+  return PoolMemory::adopt(pool, std::move(descriptors), geometry, resume->instance());
 }
 
-// Seats whose worker has nothing to take over.
-using UselessSeats = std::vector<bool>;
+enum class Prospect : std::uint8_t {
+  kMayAnswer,
+  kNone,       // the memory will not come from it
+  kOtherPool,  // which had this pool's socket before
+};
+using Prospects = std::vector<Prospect>;  // by seat
 
 // Waits a moment for answers.
-void receive_answers(std::vector<FoundWorker>& workers, UselessSeats& useless, const Log& log) {
+void receive_answers(std::vector<FoundWorker>& workers, Prospects& prospects, const Log& log) {
   std::vector<pollfd> waited;
   for (const FoundWorker& worker : workers) {
-    waited.push_back({useless[worker.seat] ? -1 : worker.socket.get(), POLLIN, 0});
+    const bool hopeful = prospects[worker.seat] == Prospect::kMayAnswer;
+    waited.push_back({hopeful ? worker.socket.get() : -1, POLLIN, 0});
   }
   if (::poll(waited.data(), waited.size(), kWaitMs) <= 0) return;
   for (std::size_t i = 0; i < workers.size(); ++i) {
@@ -94,7 +101,7 @@ void receive_answers(std::vector<FoundWorker>& workers, UselessSeats& useless, c
     if (packet) {
       worker.resume = *std::move(packet);
     } else if (packet.error().code != ErrorCode::kDeadlineExceeded) {
-      useless[worker.seat] = true;
+      prospects[worker.seat] = Prospect::kNone;
       log->warn("seat {}: its worker, {}, does not answer: {}", worker.seat,
                 worker.identity.to_string(), packet.error().to_string());
     }
@@ -109,6 +116,26 @@ std::string list_of(const std::vector<FoundWorker>& workers) {
   return list;
 }
 
+// The memory of the first that has answered well; null while there is none. Errors: those that are
+// no worker's alone.
+Result<std::unique_ptr<PoolMemory>> first_memory(std::vector<FoundWorker>& workers,
+                                                 Prospects& prospects, const std::string& pool,
+                                                 const Log& log) {
+  for (FoundWorker& worker : workers) {
+    if (!worker.resume || prospects[worker.seat] != Prospect::kMayAnswer) continue;
+    Result<std::unique_ptr<PoolMemory>> memory = take_memory(*worker.resume, pool);
+    if (memory || memory.error().code == ErrorCode::kVersionMismatch ||
+        memory.error().category() == ErrorCategory::kResource) {
+      return memory;
+    }
+    log->error("seat {}: nothing can be taken over from its worker, {}: {}", worker.seat,
+               worker.identity.to_string(), memory.error().to_string());
+    prospects[worker.seat] =
+        memory.error().code == ErrorCode::kPoolNotFound ? Prospect::kOtherPool : Prospect::kNone;
+  }
+  return std::unique_ptr<PoolMemory>();
+}
+
 }  // namespace
 
 Result<FoundPool> find_running_pool(const SeatSockets& seats, const std::string& pool,
@@ -117,37 +144,39 @@ Result<FoundPool> find_running_pool(const SeatSockets& seats, const std::string&
   if (!workers) return std::move(workers).error();
   const shm::MonotonicNs complain_at = shm::monotonic_now() + kComplainAfterNs;
   bool complained = false;
-  UselessSeats useless(layout::kMaxWorkers, false);
-  const auto hopeful = [&](const FoundWorker& worker) { return !useless[worker.seat]; };
-  while (std::any_of(workers->begin(), workers->end(), hopeful)) {
-    for (FoundWorker& worker : *workers) {
-      if (!worker.resume || useless[worker.seat]) continue;
-      Result<std::unique_ptr<PoolMemory>> memory = take_memory(*worker.resume, pool);
-      if (memory) return FoundPool{*std::move(memory), *std::move(workers)};
-      if (memory.error().code == ErrorCode::kVersionMismatch ||
-          memory.error().category() == ErrorCategory::kResource) {
-        return std::move(memory).error();
-      }
-      log->error("seat {}: nothing can be taken over from its worker, {}: {}", worker.seat,
-                 worker.identity.to_string(), memory.error().to_string());
-      useless[worker.seat] = true;
+  shm::MonotonicNs hopeless_at = complain_at;
+  Prospects prospects(layout::kMaxWorkers, Prospect::kMayAnswer);
+  const auto any = [&](Prospect prospect) {
+    return std::any_of(workers->begin(), workers->end(), [&](const FoundWorker& worker) {
+      return prospects[worker.seat] == prospect;
+    });
+  };
+  for (;;) {
+    Result<std::unique_ptr<PoolMemory>> memory = first_memory(*workers, prospects, pool, log);
+    if (!memory) return std::move(memory).error();
+    if (*memory) return FoundPool{*std::move(memory), *std::move(workers)};
+    const shm::MonotonicNs now = shm::monotonic_now();
+    if (any(Prospect::kMayAnswer)) {
+      hopeless_at = now + kEndsWithinNs;
+    } else if (!any(Prospect::kNone)) {
+      return FoundPool{nullptr, {}};
     }
-    if (!keep_waiting()) {
+    if (now >= hopeless_at || !keep_waiting()) {
       return Error{
           ErrorCode::kRefused,
-          "workers of an earlier supervisor live and do not answer (" + list_of(*workers) + ")"};
+          "workers of an earlier supervisor live and do not hand over the pool's memory (" +
+              list_of(*workers) + "); end them to start the pool anew"};
     }
-    if (!complained && shm::monotonic_now() >= complain_at) {
+    if (!complained && now >= complain_at) {
       complained = true;
       log->warn(
           "waiting for a worker of the earlier supervisor to hand over the pool's memory; are "
           "they stopped? ({})",
           list_of(*workers));
     }
-    receive_answers(*workers, useless, log);
+    receive_answers(*workers, prospects, log);
     std::erase_if(*workers, [](const FoundWorker& w) { return shm::has_ended(w.identity.pidfd); });
   }
-  return FoundPool{nullptr, *std::move(workers)};
 }
 
 }  // namespace slotring::supervisor

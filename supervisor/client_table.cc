@@ -66,6 +66,12 @@ std::vector<ClientTable::Adopted> ClientTable::adopt() {
   return adopted;
 }
 
+bool ClientTable::has_left(std::uint16_t index) const {
+  // seq_cst: partner of SupervisorContact::say_goodbye(), and acquire of what it released.
+  return pool_.segment().client(index).state.load(std::memory_order_seq_cst) ==
+         static_cast<std::uint32_t>(layout::ClientState::kLeft);
+}
+
 std::uint32_t ClientTable::reclaim(std::uint16_t index) {
   assert(records_[index].attached);
   layout::ClientRecord& record = pool_.segment().client(index);

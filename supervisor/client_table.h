@@ -51,6 +51,9 @@ class ClientTable {
     return index < records_.size() && records_[index].attached && records_[index].epoch == epoch;
   }
 
+  // Whether a client says in the segment that it has released everything.
+  bool has_left(std::uint16_t index) const;
+
   // Takes back everything that a client holds, and its place. Returns how many slots that were.
   // REQUIRES: the client is proven dead, or said Goodbye.
   std::uint32_t reclaim(std::uint16_t index);

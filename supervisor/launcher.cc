@@ -4,6 +4,7 @@
 #include <linux/close_range.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -56,6 +57,7 @@ struct ChildSetup : bp::extend::handler {
   int error_output;
   const char* directory;
   char** environment;
+  pid_t parent = ::getpid();
   pid_t* forked;  // the child's pid, also when exec fails and Boost gives no child back
 
   template <class Executor>
@@ -71,6 +73,11 @@ struct ChildSetup : bp::extend::handler {
 
   template <class Executor>
   void on_exec_setup(Executor&) const {
+    // A worker that is not published cannot be taken over by another supervisor, and should not be
+    // waited for; nor should a process that holds this one's descriptors and has not come to exec.
+    // The worker lifts this when it is published.
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != parent) ::_exit(126);  // it died before
     ::setpgid(0, 0);
     ::close(STDIN_FILENO);
     if (::open("/dev/null", O_RDONLY) != STDIN_FILENO) ::_exit(126);  // it takes the lowest number
@@ -222,6 +229,8 @@ void prepare_to_launch() {
   ::signal(SIGCHLD, SIG_DFL);  // an ignored one would reap children behind our back
   ::signal(SIGPIPE, SIG_IGN);
   ::signal(SIGXFSZ, SIG_IGN);  // a log file, or a memory, beyond RLIMIT_FSIZE is an error
+  while (::waitpid(-1, nullptr, WNOHANG) > 0) {  // ended while the program before this one left
+  }
 
   if (::getrlimit(RLIMIT_NOFILE, &original_descriptor_limit) != 0) return;
   rlimit raised = original_descriptor_limit;

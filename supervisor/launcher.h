@@ -7,8 +7,10 @@
 //   socket,
 //   - starts with no signal blocked or ignored, and with the descriptor limit that the supervisor
 //     was started with,
-//   - outlives the supervisor: there is no PDEATHSIG, on purpose. It notices by its socket that the
-//     supervisor is gone, and is met by the next one at its seat socket (seat_sockets.h).
+//   - dies with the supervisor until it says that it will not (SupervisorLink::publish()): from
+//   then
+//     on it notices by its socket that the supervisor is gone, and is met by the next one at its
+//     seat socket (seat_sockets.h).
 
 #ifndef SLOTRING_SUPERVISOR_LAUNCHER_H_
 #define SLOTRING_SUPERVISOR_LAUNCHER_H_
@@ -47,7 +49,8 @@ struct LaunchedProcess {
 };
 
 // Errors: SYSTEM_LIMIT and OUT_OF_MEMORY for shortages, INVALID_ARGUMENT when the program cannot be
-// executed. REQUIRES: descriptors 0 to 2 are open; SIGCHLD is not ignored.
+// executed. REQUIRES: descriptors 0 to 2 are open; SIGCHLD is not ignored; the calling thread lives
+// as long as this process.
 Result<LaunchedProcess> launch(const LaunchOrder& order);
 
 struct PipeEnds {

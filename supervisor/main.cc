@@ -36,8 +36,8 @@ int check(const supervisor::ConfigReading& reading, const std::string& file,
 }
 
 int run(const Program& program, const supervisor::Config& config) {
-  supervisor::prepare_to_launch();
   for (;;) {
+    supervisor::prepare_to_launch();
     Result<std::unique_ptr<supervisor::LogOutput>> log_output =
         supervisor::LogOutput::open(config.log);
     if (!log_output) return fail(log_output.error().to_string());

@@ -31,10 +31,9 @@ Status MethodTable::restore(std::string_view name, MethodId id) {
                                            "\" " + why};
   };
   if (!is_method_name(name) || id < 1 || id > layout::kMaxMethods) return refuse("is none");
-  if (methods_.size() < id) methods_.resize(id);
-  Method& method = methods_[id - 1u];
-  if (method.certain) {
-    return method.name == name ? Status(Done{}) : refuse("is another worker's by another name");
+  if (id <= methods_.size() && methods_[id - 1u].certain) {
+    return methods_[id - 1u].name == name ? Status(Done{})
+                                          : refuse("is another worker's by another name");
   }
   const auto known = ids_.find(name);
   if (known != ids_.end() && known->second != id) {
@@ -42,6 +41,8 @@ Status MethodTable::restore(std::string_view name, MethodId id) {
     if (other.certain) return refuse("has another number in another worker");
     other.name.clear();
   }
+  if (methods_.size() < id) methods_.resize(id);
+  Method& method = methods_[id - 1u];
   if (!method.name.empty()) ids_.erase(method.name);
   ids_.insert_or_assign(std::string(name), id);
   method = {std::string(name), true};

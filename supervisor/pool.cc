@@ -91,6 +91,7 @@ Status Pool::start() {
   if (Status opened = reception_.open(parts_.socket.take_socket()); !opened) return opened;
   start_seats();
   sign_header();
+  if (parts_.adopted) reception_.reclaim_left();
   repair();
   return Done{};
 }
@@ -119,8 +120,9 @@ void Pool::sign_header() {
   header.supervisor_pid.store(::getpid(), std::memory_order_relaxed);
   epoch_ = header.supervisor_epoch.load(std::memory_order_relaxed) + (parts_.adopted ? 1 : 0);
   header_ = shm::copy_header(parts_.memory->segment());
-  // Release: a client that sees this finds the new supervisor listening.
-  header.supervisor_epoch.store(epoch_, std::memory_order_release);
+  // A client that sees this finds the new supervisor listening. seq_cst: partner of
+  // SupervisorContact::say_goodbye(); a client that left meanwhile sees this, or is seen.
+  header.supervisor_epoch.store(epoch_, std::memory_order_seq_cst);
 }
 
 // Everything that an earlier supervisor knew, and what happened since it died.
@@ -147,6 +149,17 @@ void Pool::start_seats() {
   for (const auto& seat : seats_) {
     if (seat->phase() == SeatPhase::kVacant) seat->start();
   }
+}
+
+bool Pool::can_be_left() const {
+  return std::any_of(seats_.begin(), seats_.end(), [](const auto& seat) {
+    return seat->phase() == SeatPhase::kReady || seat->phase() == SeatPhase::kResuming;
+  });
+}
+
+void Pool::leave() {
+  for (const auto& seat : seats_) seat->leave();
+  parts_.socket.leave();
 }
 
 void Pool::drain() {

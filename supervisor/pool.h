@@ -53,8 +53,12 @@ class Pool {
 
   // Lets clients in, and launches the workers that there are not.
   Status start();
+  // Whether a worker lives that would hold the memory until the next supervisor comes.
+  bool can_be_left() const;
   // Leaves all that runs to the next supervisor. Only destruction may follow.
-  void leave() { parts_.socket.leave(); }
+  void leave();
+  // Whether it ran before this supervisor: not to be ended because this one cannot go on.
+  bool adopted() const { return parts_.adopted; }
   // Takes no new calls, lets workers end those that they have, and ends the workers.
   void drain();
   // Ends the workers now; once more kills them. REQUIRES: drain() was called.

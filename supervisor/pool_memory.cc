@@ -28,15 +28,17 @@ Result<PoolMemory::Data> PoolMemory::adopt_data(const shm::UniqueFd& memory,
   return Data{*std::move(writable), *std::move(readable)};
 }
 
-Result<std::unique_ptr<PoolMemory>> PoolMemory::adopt(std::vector<shm::UniqueFd> descriptors,
-                                                      const layout::Geometry& geometry) {
+Result<std::unique_ptr<PoolMemory>> PoolMemory::adopt(std::string_view pool,
+                                                      std::vector<shm::UniqueFd> descriptors,
+                                                      const layout::Geometry& geometry,
+                                                      std::uint64_t instance) {
   if (descriptors.size() != 3) {
     return Error{ErrorCode::kBadSegment, "the worker handed over " +
                                              std::to_string(descriptors.size()) +
                                              " descriptors instead of 3"};
   }
   Result<shm::ControlSegment> segment =
-      shm::ControlSegment::open(std::move(descriptors[0]), geometry, shm::Access::kReadWrite);
+      shm::ControlSegment::adopt(std::move(descriptors[0]), geometry, pool, instance);
   if (!segment) return std::move(segment).error();
   Result<shm::UniqueFd> readable_control = shm::reopen_read_only(segment->memory());
   if (!readable_control) return std::move(readable_control).error();

@@ -29,10 +29,13 @@ class PoolMemory {
                                                     const layout::Geometry& geometry);
 
   // The memory of a pool that runs already: control, request and reply data as one of its workers
-  // holds them. Errors: BAD_SEGMENT (they are not what `geometry` says, or not sealed),
-  // VERSION_MISMATCH, SYSTEM_LIMIT, INTERNAL (it is another user's). REQUIRES: is_valid(geometry).
-  static Result<std::unique_ptr<PoolMemory>> adopt(std::vector<shm::UniqueFd> descriptors,
-                                                   const layout::Geometry& geometry);
+  // holds them, and the instance that it was told. Errors: BAD_SEGMENT (they are not what
+  // `geometry` says, or not sealed), SYSTEM_LIMIT, INTERNAL (it is another user's). REQUIRES:
+  // is_valid(geometry).
+  static Result<std::unique_ptr<PoolMemory>> adopt(std::string_view pool,
+                                                   std::vector<shm::UniqueFd> descriptors,
+                                                   const layout::Geometry& geometry,
+                                                   std::uint64_t instance);
 
   const shm::ControlSegment& segment() const { return segment_; }
   // As it was when this object was made, whatever peers have written since.

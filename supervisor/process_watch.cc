@@ -49,6 +49,8 @@ bool signal_group(int pidfd, pid_t pid, int signal) {
   if (::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, kSignalProcessGroup) == 0) {
     return true;
   }
+  // Nobody is in the group: a worker that has put itself into another one is alone meant.
+  if (errno == ESRCH) return ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0) == 0;
   if (errno != EINVAL) return false;  // a kernel that does not know the flag
   siginfo_t unreaped{};
   if (::waitid(P_PIDFD, static_cast<id_t>(pidfd), &unreaped, WEXITED | WNOHANG | WNOWAIT) == 0) {

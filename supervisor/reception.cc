@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <chrono>
 #include <utility>
+#include <vector>
 
 #include "client_lib/shm/memory.h"
 #include "client_lib/shm/process_identity.h"
@@ -85,6 +86,15 @@ Status Reception::adopt_client(const ClientTable::Adopted& client) {
   }
   peers_.emplace(id, std::move(peer));
   return Done{};
+}
+
+void Reception::reclaim_left() {
+  std::vector<PeerId> left;
+  for (const auto& [id, peer] : peers_) {
+    const bool silent = peer->stage == Peer::Stage::kClient && !peer->socket.active();
+    if (silent && clients_.has_left(peer->index)) left.push_back(id);
+  }
+  for (const PeerId id : left) reclaim(id, "left");
 }
 
 void Reception::accept_some() {
@@ -216,7 +226,8 @@ void Reception::on_rejoin(PeerId id, Peer& peer, const wire::Rejoin& rejoin) {
   peer.hello_timer.cancel();
   std::erase_if(peers_, [&](const auto& entry) { return entry.second.get() == &before; });
   log_->debug("client {} \"{}\" is back: {}", peer.index, peer.name, peer.identity.to_string());
-  if (!send_rejoined(peer.socket.fd())) on_closed(id, peer);
+  // It does not wait for this, and may have closed its end already: its Goodbye is there to read.
+  (void)send_rejoined(peer.socket.fd()).ok();
 }
 
 std::optional<Error> Reception::refuse_rejoin(const Peer& peer, const wire::Rejoin& rejoin) const {

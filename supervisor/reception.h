@@ -46,6 +46,8 @@ class Reception {
   // Takes over the clients of an earlier supervisor: reclaims what those left that are dead, and
   // watches the others. Before open(). Errors: SYSTEM_LIMIT.
   Status adopt_clients();
+  // Reclaims those of them that have left since, with nobody to tell it to.
+  void reclaim_left();
   // What an observer that may do so asks for with Upgrade. An error of it is what it is told.
   void set_upgrade(std::function<Status()> upgrade) { upgrade_ = std::move(upgrade); }
   // From now on whoever says Hello as a client is refused with POOL_DRAINING.

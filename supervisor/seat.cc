@@ -52,6 +52,14 @@ Seat::Seat(const PoolSide& pool, shm::SeatIndex index)
 
 Seat::~Seat() = default;
 
+void Seat::leave() {
+  if (!worker_ || worker_->link->is_published() || phase_ == SeatPhase::kResuming) return;
+  worker_->log->info("is not ready, and cannot be left to the next supervisor: ending it");
+  supervisor::signal_group(worker_->life.fd(), worker_->pid, SIGKILL);
+  // Here, where it is awaited: the next supervisor finds no trace of it but the seat's word.
+  reap_group(worker_->life.fd(), worker_->pid);
+}
+
 void Seat::hasten() {
   const bool idle = pool_.memory.segment().busy_slots(index_) == 0;
   dispatch(idle ? SeatEvent::kHastenIdle : SeatEvent::kHasten);
@@ -271,6 +279,9 @@ Status Seat::take_over(FoundWorker found) {
   if (!link) return std::move(link).error();
   worker->link = *std::move(link);
   if (Status life = watch_life(*worker, std::move(found.identity.pidfd)); !life) return life;
+  // As the kernel says: what is there may be anybody's.
+  record_.pid_start_time.store(found.identity.start_time, std::memory_order_relaxed);
+  record_.pid.store(worker->pid, std::memory_order_relaxed);
   worker_ = std::move(worker);
   dispatch(SeatEvent::kFound);
   if (found.resume) worker_->link->deliver(*found.resume);

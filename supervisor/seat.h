@@ -48,7 +48,7 @@ class Seat {
     const std::string& package_path;
     const PoolMemory& memory;
     const shm::SlotPool& slots;
-    const SeatSockets& sockets;
+    SeatSockets& sockets;
     MethodTable& methods;
     std::function<void()> on_phase;   // after every change of phase
     std::function<void()> on_buried;  // after a dead worker's slots were walked
@@ -60,6 +60,8 @@ class Seat {
   void start() { dispatch(SeatEvent::kStart); }
   // Instead of start(): takes over a worker of an earlier supervisor. Errors: SYSTEM_LIMIT.
   Status take_over(FoundWorker found);
+  // Before the supervisor leaves: ends a worker that the next one could not take over.
+  void leave();
   void drain() { dispatch(SeatEvent::kDrain); }
   void hasten();
   // Kills the worker if the call that it runs at this moment takes longer than the pool allows.

@@ -24,7 +24,13 @@ constexpr int kBacklog = 128;
 }  // namespace
 
 Result<SeatSockets> SeatSockets::open(const std::string& pool_socket) {
-  const std::string folder = pool_socket + ".seats";
+  std::string folder = pool_socket + ".seats";
+  Result<shm::UniqueFd> descriptor = make_folder(folder);
+  if (!descriptor) return std::move(descriptor).error();
+  return SeatSockets(std::move(folder), *std::move(descriptor));
+}
+
+Result<shm::UniqueFd> SeatSockets::make_folder(const std::string& folder) {
   if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
     return shm::system_error(("making the folder " + folder).c_str(), errno);
   }
@@ -39,7 +45,7 @@ Result<SeatSockets> SeatSockets::open(const std::string& pool_socket) {
                                           " must belong to this user and be closed to all others "
                                           "(mode 0700); remove it if it is in the way"};
   }
-  return SeatSockets(folder, std::move(descriptor));
+  return descriptor;
 }
 
 // Through the folder's descriptor, since a socket's path has at most 107 bytes.
@@ -47,7 +53,13 @@ std::string SeatSockets::path_of(shm::SeatIndex seat) const {
   return "/proc/self/fd/" + std::to_string(descriptor_.get()) + "/" + std::to_string(seat);
 }
 
-Result<shm::UniqueFd> SeatSockets::listen(shm::SeatIndex seat) const {
+Result<shm::UniqueFd> SeatSockets::listen(shm::SeatIndex seat) {
+  struct stat info;
+  if (::fstat(descriptor_.get(), &info) == 0 && info.st_nlink == 0) {  // it was removed
+    Result<shm::UniqueFd> again = make_folder(folder_);
+    if (!again) return again;
+    descriptor_ = *std::move(again);
+  }
   const std::string path = path_of(seat);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;

@@ -26,7 +26,8 @@ class SeatSockets {
   static Result<SeatSockets> open(const std::string& pool_socket);
 
   // A new listening socket for the seat's next worker; the one before is no longer to be found.
-  Result<shm::UniqueFd> listen(shm::SeatIndex seat) const;
+  // Makes the folder again if somebody has removed it.
+  Result<shm::UniqueFd> listen(shm::SeatIndex seat);
 
   // Seats that have a socket; nobody need hold it any more.
   std::vector<shm::SeatIndex> seats() const;
@@ -37,6 +38,7 @@ class SeatSockets {
   void remove() const;
 
  private:
+  static Result<shm::UniqueFd> make_folder(const std::string& folder);
   SeatSockets(std::string folder, shm::UniqueFd descriptor)
       : folder_(std::move(folder)), descriptor_(std::move(descriptor)) {}
   std::string path_of(shm::SeatIndex seat) const;

@@ -13,6 +13,19 @@
 
 namespace slotring::supervisor {
 
+namespace {
+
+constexpr int kSignals[] = {SIGTERM, SIGINT, SIGHUP};
+
+void mask_signals(int how) {
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  for (const int signal : kSignals) ::sigaddset(&signals, signal);
+  ::pthread_sigmask(how, &signals, nullptr);
+}
+
+}  // namespace
+
 Supervisor::Supervisor(LogOutput& log_output, std::function<Status()> check_successor)
     : log_output_(log_output),
       check_successor_(std::move(check_successor)),
@@ -22,13 +35,21 @@ Supervisor::Supervisor(LogOutput& log_output, std::function<Status()> check_succ
 
 Result<Supervisor::Ending> Supervisor::run(const std::vector<PoolConfig>& pools) {
   log_->info("slotring {}, pid {}", version(), ::getpid());
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) signals_.add(signal);
+  for (const int signal : kSignals) signals_.add(signal);
+  mask_signals(SIG_UNBLOCK);  // what came since the program before this one left
   await_signal();
   if (Status made = make_pools(pools); !made) return std::move(made).error();
+  made_ = true;
   Status started = start_pools();
-  if (!started) stop();
+  if (!started) {
+    give_up();
+  } else if (draining_) {  // it was asked to stop meanwhile
+    for (const auto& pool : pools_) pool->drain();
+  }
   run_loop();
   if (upgrading_) {
+    // What comes from here on is for the next program, across exec.
+    mask_signals(SIG_BLOCK);
     for (const auto& pool : pools_) pool->leave();
   }
   pools_.clear();
@@ -81,7 +102,19 @@ void Supervisor::on_signal(int signal) {
 void Supervisor::stop() {
   const bool again = draining_;
   draining_ = true;
+  if (!made_) return;  // nothing was started; what runs already is not this one's yet
   for (const auto& pool : pools_) again ? pool->hasten() : pool->drain();
+}
+
+// What ran before goes on, for the next supervisor to try; what was started for this one is ended.
+void Supervisor::give_up() {
+  std::erase_if(pools_, [](const auto& pool) {
+    if (pool->adopted()) pool->leave();
+    return pool->adopted();
+  });
+  draining_ = true;
+  for (const auto& pool : pools_) pool->drain();
+  on_change();  // there may be no pool left to tell its end
 }
 
 void Supervisor::on_change() {
@@ -106,10 +139,22 @@ bool Supervisor::asked_to_stop() {
 
 Status Supervisor::prepare_upgrade() {
   if (draining_) return Error{ErrorCode::kPoolDraining, "the supervisor is stopping"};
+  for (const auto& pool : pools_) {
+    if (!pool->can_be_left()) {
+      return Error{.code = ErrorCode::kWorkerUnavailable,
+                   .message = "the pool " + pool->name() +
+                              " has no ready worker, which would hold its memory meanwhile; try "
+                              "again when it has one",
+                   .retryable = true};
+    }
+  }
   if (Status able = check_successor_(); !able) return able;
-  upgrading_ = true;
   // After whoever asked has been answered.
-  boost::asio::post(io_, [this] { io_.stop(); });
+  boost::asio::post(io_, [this] {
+    if (draining_) return;  // it was told to stop since
+    upgrading_ = true;
+    io_.stop();
+  });
   return Done{};
 }
 

@@ -40,6 +40,7 @@ class Supervisor {
   void await_signal();
   void on_signal(int signal);
   void stop();
+  void give_up();
   void on_change();
   bool asked_to_stop();
   Status prepare_upgrade();
@@ -51,6 +52,7 @@ class Supervisor {
   boost::asio::io_context io_;
   boost::asio::signal_set signals_;
   std::vector<std::unique_ptr<Pool>> pools_;
+  bool made_ = false;  // pools_ holds all of them
   bool draining_ = false;
   bool upgrading_ = false;
   bool was_ready_ = false;

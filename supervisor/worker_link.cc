@@ -86,6 +86,7 @@ void WorkerLink::on_ready(const wire::Ready& ready) {
   if (Status sent = send_published(socket_.fd(), ids); !sent) return reject(sent.error());
   log_->info("ready: {} methods, {}", ids.size(), printable(view(ready.runtime()).substr(0, 100)));
   stage_ = Stage::kPublished;
+  published_ = true;
   on_news_(News::kReady);
 }
 
@@ -97,6 +98,7 @@ void WorkerLink::on_resume(const shm::Packet& packet, const wire::Resume& resume
   if (!sent) return reject(sent.error());
   place_.generation = resume.generation();
   stage_ = Stage::kPublished;
+  published_ = true;
   log_->info("taken over, generation {}{}", place_.generation,
              resume.draining() ? "; it is leaving" : "");
   on_news_(resume.draining() ? News::kResumedLeaving : News::kResumed);

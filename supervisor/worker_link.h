@@ -63,6 +63,9 @@ class WorkerLink {
   // Of the worker's seat: as it was told, or as it said itself in Resume.
   std::uint32_t generation() const { return place_.generation; }
 
+  // Whether the worker serves, or did: it outlives this supervisor.
+  bool is_published() const { return published_; }
+
   // Asks the worker to serve what was requested, and to leave.
   Status ask_to_drain() const { return send_drain(socket_.fd()); }
 
@@ -88,6 +91,7 @@ class WorkerLink {
   OnNews on_news_;
   ReadableWatch socket_;
   Stage stage_ = Stage::kExpectHello;
+  bool published_ = false;
   Outputs outputs_;  // until they are sent
 };
 

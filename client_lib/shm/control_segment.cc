@@ -67,15 +67,9 @@ Result<ControlSegment> ControlSegment::create(std::string_view pool, const Geome
 
 void ControlSegment::format(std::string_view pool) {
   ControlHeader& h = header();
-  h.layout_version = layout::kLayoutVersion;
-  h.header_bytes = sizeof(ControlHeader);
-  h.layout_hash = layout::layout_hash();
-  h.geometry = geometry_;
   h.created_ns = monotonic_now();
-  h.instance = random_instance();
   h.supervisor_epoch.store(1, std::memory_order_relaxed);
   h.supervisor_pid.store(::getpid(), std::memory_order_relaxed);
-  store_name(h.pool, pool);
   for (SlotIndex slot = 0; slot < geometry_.slots(); ++slot) {
     slot_word(slot).store(SlotWord{}.pack(), std::memory_order_relaxed);
   }
@@ -84,9 +78,34 @@ void ControlSegment::format(std::string_view pool) {
   }
   waiting_line().format();
   for (std::uint32_t depth = 0; depth < free_ring_count(); ++depth) free_ring(depth).format();
-  // Release: partner of the acquire in check_header(); whoever sees the magic sees all of the
-  // above.
+  write_identity(pool, random_instance());
+}
+
+void ControlSegment::write_identity(std::string_view pool, std::uint64_t instance) {
+  ControlHeader& h = header();
+  h.layout_version = layout::kLayoutVersion;
+  h.header_bytes = sizeof(ControlHeader);
+  h.layout_hash = layout::layout_hash();
+  h.geometry = geometry_;
+  h.instance = instance;
+  store_name(h.pool, pool);
+  // Release: partner of the acquire in check_header(); whoever sees the magic sees all that was
+  // written before.
   h.magic.store(layout::kMagic, std::memory_order_release);
+}
+
+Result<ControlSegment> ControlSegment::adopt(UniqueFd memory, const Geometry& geometry,
+                                             std::string_view pool, std::uint64_t instance) {
+  assert(layout::is_valid(geometry));
+  const ControlOffsets offsets(geometry);
+  if (Status checked = check_memory(memory, offsets.total); !checked) {
+    return std::move(checked).error();
+  }
+  Result<Mapping> mapping = Mapping::map(memory, Access::kReadWrite, 0, offsets.total);
+  if (!mapping) return std::move(mapping).error();
+  ControlSegment segment(std::move(memory), *std::move(mapping), geometry);
+  segment.write_identity(pool, instance);
+  return segment;
 }
 
 Result<ControlSegment> ControlSegment::open(UniqueFd memory, const Geometry& geometry,

@@ -40,6 +40,12 @@ class ControlSegment {
   // OUT_OF_MEMORY.
   static Result<ControlSegment> open(UniqueFd memory, const Geometry& geometry, Access access);
 
+  // Maps the segment of a pool that runs, for a new supervisor. What the header says of the pool is
+  // written once more: any peer may have scribbled over it. Errors: BAD_SEGMENT (size, seals),
+  // SYSTEM_LIMIT, OUT_OF_MEMORY. REQUIRES: is_valid(geometry).
+  static Result<ControlSegment> adopt(UniqueFd memory, const Geometry& geometry,
+                                      std::string_view pool, std::uint64_t instance);
+
   const Geometry& geometry() const { return geometry_; }
   const UniqueFd& memory() const { return memory_; }
 
@@ -100,6 +106,7 @@ class ControlSegment {
  private:
   ControlSegment(UniqueFd memory, Mapping mapping, const Geometry& geometry);
   void format(std::string_view pool);
+  void write_identity(std::string_view pool, std::uint64_t instance);
   Status check_header() const;
 
   template <class T>

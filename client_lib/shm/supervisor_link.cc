@@ -1,10 +1,14 @@
 #include "client_lib/shm/supervisor_link.h"
 
+#include <fcntl.h>
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <csignal>
 
 #include "client_lib/shm/peer_socket.h"
 #include "client_lib/shm/process_identity.h"
@@ -16,6 +20,7 @@ namespace {
 
 constexpr std::size_t kMaxTextBytes = std::size_t{32} << 10;  // three of them fit a packet
 constexpr int kBacklog = 128;
+constexpr int kPauseMs = 100;
 
 // At most kMaxTextBytes, and no half of a character. A traceback's end tells more than its start.
 std::string last_of(const std::string& text) {
@@ -66,6 +71,8 @@ Result<WorkerSeat> SupervisorLink::attach(std::string_view name, MonotonicNs dea
 Result<std::vector<std::uint16_t>> SupervisorLink::publish(std::vector<std::string> methods,
                                                            const std::string& runtime,
                                                            MonotonicNs deadline) {
+  // From here on it outlives its supervisor; before, nobody could take it over (launcher.cc).
+  ::prctl(PR_SET_PDEATHSIG, 0);
   flatbuffers::FlatBufferBuilder builder;
   const auto names = builder.CreateVectorOfStrings(methods);
   const auto runtime_at = builder.CreateString(runtime);
@@ -84,6 +91,7 @@ Result<std::vector<std::uint16_t>> SupervisorLink::publish(std::vector<std::stri
       published->method_ids()->size() != methods.size()) {
     return Error{ErrorCode::kBadFrame, "the supervisor answered Ready with something else"};
   }
+  reserve_descriptors();
   methods_ = std::move(methods);
   method_ids_.assign(published->method_ids()->begin(), published->method_ids()->end());
   return method_ids_;
@@ -105,41 +113,66 @@ Status SupervisorLink::send_goodbye() {
   return send_packet(socket_.get(), builder, wire::Message::Goodbye, goodbye.Union());
 }
 
-SupervisorLink::Event SupervisorLink::next_event(bool draining, int wake_fd, MonotonicNs deadline,
-                                                 const std::function<void()>& on_signal) {
+void SupervisorLink::watch(const Concerns& concerns, MonotonicNs patience_ns) {
+  const auto end_of_patience = [patience_ns] {
+    return patience_ns == kNever ? kNever : monotonic_now() + patience_ns;
+  };
+  MonotonicNs deadline = end_of_patience();
+  bool pause = false;  // there is no descriptor for whoever connects
   for (;;) {
-    const int seat_socket = socket_.valid() ? -1 : seat_socket_.get();
-    enum { kSupervisor, kSeatSocket, kSuccessor, kSignals };
+    const bool alone = !socket_.valid();
+    enum { kSupervisor, kSuccessor, kSignals, kSeatSocket };
     pollfd waited[] = {{socket_.get(), POLLIN, 0},
-                       {seat_socket, POLLIN, 0},
                        {successor_.get(), POLLIN, 0},
-                       {wake_fd, POLLIN, 0}};
-    if (::poll(waited, std::size(waited), timeout_until(deadline)) > 0) {
+                       {concerns.wake_fd, POLLIN, 0},
+                       {alone && !pause ? seat_socket_.get() : -1, POLLIN, 0}};
+    int timeout_ms = alone ? timeout_until(deadline) : -1;
+    if (pause) timeout_ms = timeout_ms < 0 ? kPauseMs : std::min(timeout_ms, kPauseMs);
+    const int ready = ::poll(waited, std::size(waited), timeout_ms);
+    pause = false;
+    if (ready > 0) {
       if (waited[kSignals].revents != 0) {
-        read_all(wake_fd);
-        on_signal();
+        read_all(concerns.wake_fd);
+        concerns.on_signal();
       }
       if (waited[kSupervisor].revents != 0) {
-        const Result<Packet> packet = receive_packet(socket_.get(), kNever);
-        // A message that does not verify is no reason to stop serving; an unknown one neither.
-        if (packet && packet->as<wire::Drain>() != nullptr) return Event::kDrain;
-        if (!packet && packet.error().code != ErrorCode::kBadFrame) {
-          replace_socket(UniqueFd());
-          return Event::kGone;
-        }
+        receive_message(concerns);
+        if (!socket_.valid()) deadline = end_of_patience();
       }
-      if (waited[kSuccessor].revents != 0 && take_answer()) return Event::kResumed;
-      if (waited[kSeatSocket].revents != 0) meet_supervisor(draining);
+      if (waited[kSuccessor].revents != 0) take_answer();
+      if (waited[kSeatSocket].revents != 0) pause = !meet_supervisor(concerns.draining());
     }
-    if (deadline != kNever && monotonic_now() >= deadline) return Event::kTimeout;
+    if (socket_.valid() || deadline == kNever || monotonic_now() < deadline) continue;
+    if (!concerns.stay_for_clients || !anybody_attached()) return;
+    deadline = end_of_patience();
   }
 }
 
-// The latest to connect is the one that lives: supervisors exclude each other.
-void SupervisorLink::meet_supervisor(bool draining) {
+void SupervisorLink::receive_message(const Concerns& concerns) {
+  const Result<Packet> packet = receive_packet(socket_.get(), kNever);
+  // A message that does not verify is no reason to stop serving; an unknown one neither.
+  if (packet && packet->as<wire::Drain>() != nullptr) return concerns.on_drain();
+  if (packet || packet.error().code == ErrorCode::kBadFrame) return;
+  replace_socket(UniqueFd());
+  reserve_descriptors();
+}
+
+void SupervisorLink::reserve_descriptors() {
+  for (UniqueFd& reserved : reserve_) {
+    if (!reserved.valid()) reserved = UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  }
+}
+
+// The latest to connect is the one that lives: supervisors exclude each other. False when there is
+// no descriptor for it; it waits then.
+bool SupervisorLink::meet_supervisor(bool draining) {
+  reserve_[0].reset();
   UniqueFd connection(::accept4(seat_socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-  if (!connection.valid() || !is_trusted(connection.get())) return;
-  if (send_resume(connection.get(), draining)) successor_ = std::move(connection);
+  if (!connection.valid()) return errno != EMFILE && errno != ENFILE && errno != ENOMEM;
+  if (is_trusted(connection.get()) && send_resume(connection.get(), draining)) {
+    successor_ = std::move(connection);
+  }
+  return true;
 }
 
 Status SupervisorLink::send_resume(int socket, bool draining) const {
@@ -160,19 +193,19 @@ Status SupervisorLink::send_resume(int socket, bool draining) const {
   return send_packet(socket, builder, wire::Message::Resume, resume.Union(), descriptors);
 }
 
-// True when the successor has taken this worker over.
-bool SupervisorLink::take_answer() {
+void SupervisorLink::take_answer() {
+  reserve_ = {};
   const Result<Packet> packet = receive_packet(successor_.get(), kNever);
-  if (!packet || packet->as<wire::Resumed>() == nullptr) {
+  if (packet && packet->as<wire::Resumed>() != nullptr) {
+    // What was printed meanwhile is lost, like what is printed to a terminal that was closed.
+    for (std::size_t i = 0; i < packet->descriptors.size() && i < 2; ++i) {
+      ::dup2(packet->descriptors[i].get(), STDOUT_FILENO + static_cast<int>(i));
+    }
+    replace_socket(std::move(successor_));
+  } else {
     successor_.reset();  // it died, or wants another build: another may come
-    return false;
   }
-  // What was printed meanwhile is lost, like what is printed to a terminal that was closed.
-  for (std::size_t i = 0; i < packet->descriptors.size() && i < 2; ++i) {
-    ::dup2(packet->descriptors[i].get(), STDOUT_FILENO + static_cast<int>(i));
-  }
-  replace_socket(std::move(successor_));
-  return true;
+  reserve_descriptors();
 }
 
 void SupervisorLink::replace_socket(UniqueFd socket) {

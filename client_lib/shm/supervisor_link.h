@@ -4,7 +4,7 @@
 //     SupervisorLink link(socket, seat_socket);
 //     WorkerSeat seat = link.attach(name, deadline).value();     // Hello, Welcome
 //     ... set up ...; link.publish(methods, runtime, deadline)   // Ready, Published
-//     ... serve, while another thread loops on link.next_event() ...
+//     ... serve, while another thread is in link.watch() ...
 //     link.send_goodbye();
 //
 // A supervisor's death is nothing to a worker but an event: calls do not pass through it. The next
@@ -12,12 +12,14 @@
 // (Resume), and is the supervisor from its answer on. While one is connected, none other is
 // listened to: two never think that they have the same worker.
 //
-// next_event() belongs to one thread; send_goodbye() may be called by another meanwhile. Needs
-// nothing of Python: the GIL may be released around all of it.
+// watch() belongs to one thread; send_goodbye() may be called by another meanwhile. Nothing here
+// needs Python: a handler that never lets go of the GIL does not keep its worker from being taken
+// over.
 
 #ifndef SLOTRING_CLIENT_LIB_SHM_SUPERVISOR_LINK_H_
 #define SLOTRING_CLIENT_LIB_SHM_SUPERVISOR_LINK_H_
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -49,32 +51,37 @@ class SupervisorLink {
   Status send_setup_failed(const Error& failure);
   Status send_goodbye();
 
-  enum class Event {
-    kDrain,    // leave when everything requested is served
-    kGone,     // there is no supervisor any more
-    kResumed,  // there is one again
-    kTimeout,
+  struct Concerns {
+    std::function<bool()> draining;   // whether it was told to leave; a new supervisor asks
+    std::function<void()> on_drain;   // to leave when everything requested is served
+    std::function<void()> on_signal;  // something came in at wake_fd, and was read
+    int wake_fd = -1;                 // signal.set_wakeup_fd; -1 for none
+    bool stay_for_clients = true;
   };
-  // Waits for the next thing that concerns the worker's life, until `deadline`. `draining` is what
-  // a new supervisor is told. What comes in at `wake_fd` (signal.set_wakeup_fd; -1 for none) is
-  // read and told to `on_signal`, without end. REQUIRES: published.
-  Event next_event(bool draining, int wake_fd, MonotonicNs deadline,
-                   const std::function<void()>& on_signal);
+  // Looks after everything that concerns the worker's life, supervisors that go and come included.
+  // Returns when there has been no supervisor for `patience_ns` (kNever: not at all) and, with
+  // `stay_for_clients`, no client either. REQUIRES: published.
+  void watch(const Concerns& concerns, MonotonicNs patience_ns);
 
   // Whether some client that has not left is alive, as the client table tells. One in a pid
   // namespace that cannot be seen from here does not count.
   bool anybody_attached() const;
 
  private:
-  void meet_supervisor(bool draining);
+  void receive_message(const Concerns& concerns);
+  bool meet_supervisor(bool draining);
   Status send_resume(int socket, bool draining) const;
-  bool take_answer();
+  void take_answer();
+  void reserve_descriptors();
   void replace_socket(UniqueFd socket);
 
   UniqueFd socket_;  // to the present supervisor; invalid while there is none
   UniqueFd seat_socket_;
   UniqueFd successor_;    // was sent Resume, has not answered
-  std::mutex replacing_;  // socket_, between next_event() and send_goodbye()
+  std::mutex replacing_;  // socket_, between watch() and send_goodbye()
+  // Kept free for a new supervisor: one for its connection and two for what Resumed brings. A
+  // worker that has run out of descriptors is taken over all the same.
+  std::array<UniqueFd, 3> reserve_;
   Attachment joined_;
   std::vector<std::string> methods_;
   std::vector<std::uint16_t> method_ids_;

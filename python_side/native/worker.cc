@@ -122,39 +122,27 @@ PyObject* serve(PyObject* self, PyObject* arguments) {
   return joined_of(self).server.serve(slow_path) ? Ref::share(Py_None).release() : nullptr;
 }
 
-const char* name_of(SupervisorLink::Event event) {
-  switch (event) {
-    case SupervisorLink::Event::kDrain:
-      return "drain";
-    case SupervisorLink::Event::kGone:
-      return "gone";
-    case SupervisorLink::Event::kResumed:
-      return "resumed";
-    case SupervisorLink::Event::kTimeout:
-      break;
+PyObject* watch(PyObject* self, PyObject* arguments) {
+  SupervisorLink::Concerns concerns;
+  PyObject* patience = Py_None;
+  int stay_for_clients = 0;
+  if (!PyArg_ParseTuple(arguments, "iOp", &concerns.wake_fd, &patience, &stay_for_clients)) {
+    return nullptr;
   }
-  return "timeout";
-}
-
-PyObject* next_event(PyObject* self, PyObject* arguments) {
-  int wake_fd = -1;
-  PyObject* timeout = Py_None;
-  if (!PyArg_ParseTuple(arguments, "iO", &wake_fd, &timeout)) return nullptr;
-  const double timeout_s = timeout == Py_None ? 0 : PyFloat_AsDouble(timeout);
+  const double patience_s = patience == Py_None ? 0 : PyFloat_AsDouble(patience);
   if (PyErr_Occurred() != nullptr) return nullptr;
   Joined& joined = joined_of(self);
-  SupervisorLink::Event event;
+  concerns.draining = [&joined] { return joined.server.draining(); };
+  concerns.on_drain = [&joined] { joined.server.drain(); };
+  concerns.on_signal = [&joined] { joined.server.interrupt(); };
+  concerns.stay_for_clients = stay_for_clients != 0;
   {
     const GilRelease released;
-    event = joined.link->next_event(joined.server.draining(), wake_fd,
-                                    timeout == Py_None ? shm::kNever : deadline_after(timeout_s),
-                                    [&joined] { joined.server.interrupt(); });
+    joined.link->watch(concerns, patience == Py_None
+                                     ? shm::kNever
+                                     : static_cast<shm::MonotonicNs>(patience_s * 1e9));
   }
-  return PyUnicode_FromString(name_of(event));
-}
-
-PyObject* anybody_attached(PyObject* self, PyObject* /*none*/) {
-  return PyBool_FromLong(joined_of(self).link->anybody_attached() ? 1 : 0);
+  return Ref::share(Py_None).release();
 }
 
 PyObject* drain(PyObject* self, PyObject* /*none*/) {
@@ -212,8 +200,7 @@ PyMethodDef worker_methods[] = {
     {"publish", publish_methods, METH_VARARGS, "Says Ready and waits until it is published."},
     {"fail_setup", fail_setup, METH_VARARGS, "Tells the supervisor that setting up has failed."},
     {"serve", serve, METH_VARARGS, "Serves calls until drained or stopped."},
-    {"next_event", next_event, METH_VARARGS, "Waits for news of the supervisor."},
-    {"anybody_attached", anybody_attached, METH_NOARGS, "Whether a client is attached, and alive."},
+    {"watch", watch, METH_VARARGS, "Looks after signals and supervisors; returns when orphaned."},
     {"drain", drain, METH_NOARGS, "Makes serve() return when nothing is left to serve."},
     {"stop", stop, METH_NOARGS, "Makes serve() return after the running call."},
     {"pulse", pulse, METH_O, "Tells handlers of cancelled calls, until end_pulse()."},

@@ -7,8 +7,8 @@
 //     worker.serve(describe, no_such_method)             # until drained or stopped
 //     worker.goodbye()
 //
-// serve() belongs to one thread, pulse(cancel) to another, which runs until end_pulse(); next_event()
-// belongs to a third; drain() and stop() may be called by any meanwhile.
+// serve() belongs to one thread, watch() to another, and pulse(cancel), which runs until
+// end_pulse(), to a third; drain() and stop() may be called by any meanwhile.
 
 #ifndef SLOTRING_PYTHON_SIDE_NATIVE_WORKER_H_
 #define SLOTRING_PYTHON_SIDE_NATIVE_WORKER_H_

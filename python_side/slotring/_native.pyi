@@ -1,7 +1,7 @@
 """The native part: see python_side/native/."""
 
 from collections.abc import Buffer, Callable
-from typing import Any, Literal, final
+from typing import Any, final
 
 VERSION: str
 MAX_METHODS: int
@@ -58,13 +58,10 @@ class Worker:
         /,
     ) -> None:
         """Serves calls until drained or stopped; raises what a signal's handler raises."""
-    def next_event(
-        self, wake_fd: int, timeout_s: float | None, /
-    ) -> Literal["drain", "gone", "resumed", "timeout"]:
-        """Waits for the supervisor: it says drain, it is gone, another has taken its place. Bytes at
+    def watch(self, wake_fd: int, patience_s: float | None, stay_for_clients: bool, /) -> None:
+        """Drains when the supervisor says so, and meets the next one when it is gone. Returns when
+        there has been none for that long, and no client if the worker is to stay for one. Bytes at
         wake_fd make serve() look at signals."""
-    def anybody_attached(self) -> bool:
-        """Whether some client that has not left is alive."""
     def pulse(self, cancel: Callable[[int], bool], /) -> None:
         """Until end_pulse(): calls cancel(running) when the running call was abandoned, again
         after a second when it returned False."""

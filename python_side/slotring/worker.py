@@ -180,28 +180,17 @@ def _served(worker: _native.Worker, no_such_method: Callable[[str], str]) -> boo
 
 
 def _watch(worker: _native.Worker, wake_fd: int, orphan_timeout_s: float) -> None:
-    """Blocks on the supervisor's socket; drains when it says so, or has no successor in time.
+    """Leaves when there is no supervisor for long, and no client that the worker would stay for.
 
-    Calls go on without a supervisor: they do not pass through it. Clients that are still there keep
-    the worker, too.
+    Calls go on without a supervisor: they do not pass through it. All of it works without the
+    interpreter: a handler that never lets go of the GIL does not keep the next supervisor out.
     """
-    patience_s: float | None = None
-    while (event := worker.next_event(wake_fd, patience_s)) != "timeout" or (
-        worker.anybody_attached()
-    ):
-        if event == "drain":
-            worker.drain()
-        elif event == "gone":
-            patience_s = orphan_timeout_s
-        elif event == "resumed":
-            patience_s = None
+    worker.watch(wake_fd, orphan_timeout_s, True)
     _log(f"no supervisor and no client for {orphan_timeout_s:g} s; leaving")
     worker.drain()
-    while worker.next_event(wake_fd, ORPHAN_DRAIN_S) != "timeout":
-        pass
+    worker.watch(wake_fd, ORPHAN_DRAIN_S, False)
     worker.stop()  # some client holds a claim and does not use it
-    while True:  # signals still wake the serving thread
-        worker.next_event(wake_fd, None)
+    worker.watch(wake_fd, None, False)  # signals still wake the serving thread
 
 
 def _tear_down(tear_downs: contextlib.ExitStack) -> bool:

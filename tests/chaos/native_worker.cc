@@ -100,17 +100,11 @@ int fail(const char* what, const Error& error) {
 
 // As python_side/slotring/worker.py's _watch().
 void watch(shm::SupervisorLink& link, NativeWorker& worker, shm::MonotonicNs orphan_timeout_ns) {
-  using Event = shm::SupervisorLink::Event;
-  bool orphan = false;
-  for (;;) {
-    const shm::MonotonicNs deadline =
-        orphan ? shm::monotonic_now() + orphan_timeout_ns : shm::kNever;
-    const Event event = link.next_event(worker.draining(), -1, deadline, [] {});
-    if (event == Event::kDrain) worker.drain();
-    if (event == Event::kGone) orphan = true;
-    if (event == Event::kResumed) orphan = false;
-    if (event == Event::kTimeout && !link.anybody_attached()) ::_exit(0);
-  }
+  link.watch({.draining = [&] { return worker.draining(); },
+              .on_drain = [&] { worker.drain(); },
+              .on_signal = [] {}},
+             orphan_timeout_ns);
+  ::_exit(0);
 }
 
 int run(const Arguments& arguments) {

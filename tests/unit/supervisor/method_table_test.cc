@@ -69,5 +69,56 @@ TEST_F(MethodTableTest, AFullTableIsAnErrorAndKeepsWorking) {
   EXPECT_EQ(table_.intern("method0").value(), 1);
 }
 
+TEST_F(MethodTableTest, TheNextSupervisorGoesOnWithTheIdsThatThereAre) {
+  ASSERT_EQ(table_.intern("ping").value(), 1);
+  ASSERT_EQ(table_.intern("echo").value(), 2);
+  MethodTable next(segment_);
+  next.adopt();
+  EXPECT_EQ(next.intern("echo").value(), 2);
+  EXPECT_EQ(next.intern("new").value(), 3);
+  EXPECT_TRUE(next.restore("ping", 1).ok());
+}
+
+TEST_F(MethodTableTest, WhatAWorkerWasToldOverrulesTheSegment) {
+  ASSERT_EQ(table_.intern("ping").value(), 1);
+  ASSERT_EQ(table_.intern("echo").value(), 2);
+  shm::store_name(segment_.method(1), "echo");
+  shm::store_name(segment_.method(2), "forged");
+  MethodTable next(segment_);
+  next.adopt();
+  EXPECT_TRUE(next.restore("ping", 1).ok());
+  EXPECT_TRUE(next.restore("echo", 2).ok());
+  EXPECT_EQ(name_of(1), "ping");
+  EXPECT_EQ(name_of(2), "echo");
+  EXPECT_EQ(next.intern("echo").value(), 2);
+  EXPECT_EQ(next.intern("forged").value(), 3);
+}
+
+TEST_F(MethodTableTest, TwoWorkersThatWereToldDifferentThingsAreNotBothRight) {
+  EXPECT_TRUE(table_.restore("ping", 5).ok());
+  EXPECT_TRUE(table_.restore("ping", 5).ok());
+  EXPECT_EQ(table_.restore("ping", 6).error().code, ErrorCode::kBadFrame);
+  EXPECT_EQ(table_.restore("echo", 5).error().code, ErrorCode::kBadFrame);
+  EXPECT_EQ(table_.intern("echo").value(), 6) << "a gap is not filled";
+}
+
+TEST_F(MethodTableTest, WhatNoSupervisorTellsIsRefused) {
+  EXPECT_FALSE(table_.restore("ping", 0).ok());
+  EXPECT_FALSE(table_.restore("ping", layout::kMaxMethods + 1).ok());
+  EXPECT_FALSE(table_.restore("", 1).ok());
+  EXPECT_FALSE(table_.restore("a\nb", 1).ok());
+  EXPECT_EQ(table_.size(), 0u);
+}
+
+TEST_F(MethodTableTest, AScribbledTableIsReadWithinItsBounds) {
+  segment_.header().method_count.store(UINT32_MAX);
+  for (std::uint32_t id = 1; id <= layout::kMaxMethods; ++id) segment_.method(id).bytes = 255;
+  MethodTable next(segment_);
+  next.adopt();
+  EXPECT_EQ(next.size(), layout::kMaxMethods);
+  EXPECT_EQ(next.intern("new").error().code, ErrorCode::kSystemLimit);
+  EXPECT_TRUE(next.restore("ping", 1).ok());
+}
+
 }  // namespace
 }  // namespace slotring::supervisor

@@ -12,14 +12,17 @@
 #include <chrono>
 #include <filesystem>
 #include <optional>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "client_lib/shm/attachment.h"
+#include "client_lib/shm/process_identity.h"
 #include "client_lib/shm/slot_pool.h"
 #include "slotring/version.h"
 #include "supervisor/listening_socket.h"
+#include "tests/support/child_process.h"
 
 namespace slotring::supervisor {
 namespace {
@@ -228,6 +231,114 @@ TEST_F(ReceptionTest, ManySilentConnectionsDoNotKeepOthersOut) {
     io_.poll();
   }
   EXPECT_EQ(code_of(say_hello(connect(), wire::Role::Client)), ErrorCode::kOk);
+}
+
+// Clients of an earlier supervisor, as it left them in the table.
+class ReceptionAfterAnother : public ReceptionTest {
+ protected:
+  static std::uint64_t own_start() { return shm::process_start_time(::getpid()); }
+
+  void leave_client(std::uint32_t index, pid_t pid, std::uint64_t start_time,
+                    layout::ClientState state = layout::ClientState::kAttached) const {
+    layout::ClientRecord& record = memory_->segment().client(index);
+    record.pid.store(pid);
+    record.pid_start_time.store(start_time);
+    record.epoch.store(5);
+    record.state.store(static_cast<std::uint32_t>(state));
+  }
+  // As `who` would connect: the test itself or, true, a child of it.
+  ErrorCode rejoin(std::uint64_t instance, std::uint32_t index, std::uint32_t epoch,
+                   bool by_child = false) {
+    shm::UniqueFd socket;
+    std::optional<testing::ChildProcess> child;
+    if (by_child) {
+      int ends[2];
+      EXPECT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+      const shm::UniqueFd theirs(ends[1]);
+      socket.reset(ends[0]);
+      child.emplace([&] {
+        const shm::UniqueFd connected = connect();
+        flatbuffers::FlatBufferBuilder none;
+        const int descriptor = connected.get();
+        (void)shm::send_packet(theirs.get(), none, wire::Message::Goodbye,
+                               wire::CreateGoodbye(none).Union(), {&descriptor, 1});
+        for (;;) ::pause();
+        return true;
+      });
+      socket = std::move(shm::receive_packet(ends[0], shm::kNever)->descriptors[0]);
+    } else {
+      socket = connect();
+    }
+    shm::Attachment joined;
+    joined.instance = instance;
+    joined.index = index;
+    joined.generation = epoch;
+    EXPECT_TRUE(shm::send_rejoin(socket.get(), joined).ok());
+    const Result<shm::Packet> answer = next_packet(socket);
+    kept_.push_back(std::move(socket));
+    return code_of(answer);
+  }
+
+  std::vector<shm::UniqueFd> kept_;
+};
+
+TEST_F(ReceptionAfterAnother, AClientWithALivingPidButAnotherStartTimeIsDead) {
+  leave_client(0, ::getpid(), own_start() + 1);
+  leave_client(1, ::getpid(), own_start());
+  ASSERT_TRUE(reception_.adopt_clients().ok());
+  EXPECT_EQ(state_of(0), layout::ClientState::kVacant);
+  EXPECT_EQ(state_of(1), layout::ClientState::kAttached);
+  EXPECT_EQ(reception_.clients(), 1u);
+}
+
+TEST_F(ReceptionAfterAnother, ALivingClientIsNeverExpiredAndADyingOneIsReclaimed) {
+  testing::ChildProcess client([] {
+    for (;;) ::pause();
+    return true;
+  });
+  leave_client(0, client.pid(), shm::process_start_time(client.pid()));
+  leave_client(1, ::getpid(), own_start());
+  ASSERT_TRUE(reception_.adopt_clients().ok());
+  ASSERT_TRUE(say_hello(connect(), wire::Role::Observer).ok());
+  EXPECT_EQ(reception_.clients(), 2u);
+  client.kill();
+  EXPECT_TRUE(work_until([&] { return reception_.clients() == 1; }));
+  EXPECT_EQ(state_of(0), layout::ClientState::kVacant);
+  EXPECT_EQ(state_of(1), layout::ClientState::kAttached);
+}
+
+TEST_F(ReceptionAfterAnother, OneWhosePidCannotBeSeenStays) {
+  leave_client(0, 0, 0);
+  ASSERT_TRUE(reception_.adopt_clients().ok());
+  EXPECT_EQ(reception_.clients(), 1u);
+}
+
+TEST_F(ReceptionAfterAnother, WhoLeftWithNobodyToTellItToIsReclaimed) {
+  leave_client(0, ::getpid(), own_start(), layout::ClientState::kLeft);
+  leave_client(1, ::getpid(), own_start());
+  ASSERT_TRUE(reception_.adopt_clients().ok());
+  EXPECT_EQ(reception_.clients(), 1u);
+  leave_client(1, ::getpid(), own_start(), layout::ClientState::kLeft);
+  reception_.reclaim_left();
+  EXPECT_EQ(reception_.clients(), 0u);
+}
+
+TEST_F(ReceptionAfterAnother, OnlyTheProcessItselfWithItsPlaceComesBack) {
+  leave_client(0, ::getpid(), own_start());
+  ASSERT_TRUE(reception_.adopt_clients().ok());
+  const std::uint64_t instance = memory_->instance();
+  EXPECT_EQ(rejoin(instance + 1, 0, 5), ErrorCode::kNotAttached) << "another memory";
+  EXPECT_EQ(rejoin(instance, 0, 4), ErrorCode::kNotAttached) << "another epoch";
+  EXPECT_EQ(rejoin(instance, 1, 0), ErrorCode::kNotAttached) << "a vacant place";
+  EXPECT_EQ(rejoin(instance, 4711, 5), ErrorCode::kNotAttached) << "no place";
+  EXPECT_EQ(rejoin(instance, 0, 5, /*by_child=*/true), ErrorCode::kNotAttached);
+  EXPECT_EQ(reception_.clients(), 1u);
+  EXPECT_EQ(rejoin(instance, 0, 5), ErrorCode::kOk);
+  EXPECT_EQ(rejoin(instance, 0, 5), ErrorCode::kOk) << "twice does no harm";
+  EXPECT_EQ(reception_.clients(), 1u);
+  say_goodbye(kept_.back());
+  kept_.clear();
+  EXPECT_TRUE(work_until([&] { return reception_.clients() == 0; }));
 }
 
 TEST(AccessList, AdmitsItsOwnUserRootAndWhoIsListed) {

@@ -88,6 +88,9 @@ def _set_up_and_serve(
         methods = _set_up(worker, options.module, tear_downs, coroutines)
     except BaseException as error:  # also a module that calls sys.exit()
         return _fail_setup(worker, error)
+    # From here on the user's handlers of signals run while it serves, and at no other time: what
+    # they raise must not end the worker. Threads that are started inherit it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _signals_of_users())
     try:
         worker.publish(
             [(m.name, m.call, m.wants_context) for m in methods],
@@ -170,9 +173,15 @@ def _serve(worker: _native.Worker, names: list[str], orphan_timeout_s: float) ->
     return EXIT_TERMINATED if terminated else 0
 
 
+def _signals_of_users() -> set[signal.Signals]:
+    return signal.valid_signals() - {signal.SIGTERM}
+
+
 def _served(worker: _native.Worker, no_such_method: Callable[[str], str]) -> bool:
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _signals_of_users())
         worker.serve(errors.describe, no_such_method)
+        signal.pthread_sigmask(signal.SIG_BLOCK, _signals_of_users())
         return True
     except Exception:  # by a signal's handler of the user's, between two calls
         traceback.print_exc()

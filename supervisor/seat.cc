@@ -23,17 +23,6 @@ using std::chrono::milliseconds;
 // Of a worker that found no memory or no descriptors when it joined (slotring/worker.py).
 constexpr int kShortageStatus = 75;  // EX_TEMPFAIL of sysexits.h
 
-// A process and everything that is held for it.
-struct Seat::Worker {
-  pid_t pid = -1;
-  std::uint64_t start_time = 0;
-  Log log;
-  ReadableWatch life;  // its pidfd
-  std::unique_ptr<WorkerLink> link;
-  std::unique_ptr<LogPipe> output;
-  std::unique_ptr<LogPipe> error_output;
-};
-
 Seat::Seat(const PoolSide& pool, shm::SeatIndex index)
     : pool_(pool),
       index_(index),
@@ -150,7 +139,8 @@ Status Seat::try_launch() {
   const auto start_process = [this]() -> Status {
     Result<shm::UniqueFd> seat_socket = pool_.sockets.listen(index_);
     if (!seat_socket) return std::move(seat_socket).error();
-    Result<LaunchedProcess> process = supervisor::launch(make_order(*seat_socket));
+    Result<LaunchedProcess> process = supervisor::launch(
+        make_worker_order(pool_.config, pool_.package_path, index_, *seat_socket));
     if (!process) return std::move(process).error();
     return take_on(*std::move(process));
   };
@@ -200,54 +190,22 @@ std::uint32_t Seat::walk_slots(bool last) {
   return lost;
 }
 
-LaunchOrder Seat::make_order(const shm::UniqueFd& seat_socket) const {
-  const PoolConfig& config = pool_.config;
-  LaunchOrder order;
-  order.seat_socket = seat_socket.get();
-  order.program = config.python;
-  order.directory = config.directory;
-  order.environment = config.env;
-  // First the package, so that no user's module stands in for it. -P keeps the working directory
-  // out.
-  std::string path = pool_.package_path;
-  for (const std::string& folder : config.python_path) path += ":" + folder;
-  order.environment["PYTHONPATH"] = path;
-  order.environment.emplace("PYTHONUNBUFFERED", "1");  // lines reach the log when they are printed
-  const double orphan_timeout_s = static_cast<double>(config.orphan_timeout.count()) / 1000;
-  order.arguments = {"-P",
-                     "-m",
-                     "slotring.worker",
-                     "--socket-fd",
-                     kSocketPlace,
-                     "--seat-socket-fd",
-                     kSeatSocketPlace,
-                     "--module",
-                     config.module,
-                     "--pool",
-                     config.name,
-                     "--seat",
-                     std::to_string(index_),
-                     "--orphan-timeout-s",
-                     std::to_string(orphan_timeout_s)};
-  return order;
-}
-
 // Watches a process that was launched. One that cannot be watched is killed again.
 Status Seat::take_on(LaunchedProcess process) {
-  auto worker = std::make_unique<Worker>();
+  auto worker = std::make_unique<WorkerProcess>();
   worker->pid = process.pid;
   worker->start_time = process.start_time;
   worker->log = pool_.log_output.make_log(name_ + "[" + std::to_string(process.pid) + "]");
   const auto watch = [&]() -> Status {
     Status output =
-        watch_output(*worker, std::move(process.output), std::move(process.error_output));
+        worker->watch_output(pool_.io, std::move(process.output), std::move(process.error_output));
     if (!output) return output;
     Result<std::unique_ptr<WorkerLink>> link = WorkerLink::start(
         pool_.io, std::move(process.socket), {pool_.config.name, pool_.memory, pool_.methods},
         {index_, generation_}, worker->log, [this](WorkerLink::News news) { on_news(news); });
     if (!link) return std::move(link).error();
     worker->link = *std::move(link);
-    return watch_life(*worker, std::move(process.pidfd));
+    return worker->watch_life(pool_.io, std::move(process.pidfd), [this] { on_exit(); });
   };
   if (Status watched = watch(); !watched) {
     kill_and_reap(worker->pid);
@@ -261,7 +219,7 @@ Status Seat::take_on(LaunchedProcess process) {
 }
 
 Status Seat::take_over(FoundWorker found) {
-  auto worker = std::make_unique<Worker>();
+  auto worker = std::make_unique<WorkerProcess>();
   worker->pid = found.identity.pid;
   worker->start_time = found.identity.start_time;
   worker->log = pool_.log_output.make_log(name_ + "[" + std::to_string(worker->pid) + "]");
@@ -270,7 +228,7 @@ Status Seat::take_over(FoundWorker found) {
   Result<PipeEnds> error_output = make_pipe(O_NONBLOCK);
   if (!error_output) return std::move(error_output).error();
   Status watched =
-      watch_output(*worker, std::move(output->reading), std::move(error_output->reading));
+      worker->watch_output(pool_.io, std::move(output->reading), std::move(error_output->reading));
   if (!watched) return watched;
   Result<std::unique_ptr<WorkerLink>> link = WorkerLink::start_resuming(
       pool_.io, std::move(found.socket), {pool_.config.name, pool_.memory, pool_.methods},
@@ -278,32 +236,15 @@ Status Seat::take_over(FoundWorker found) {
       worker->log, [this](WorkerLink::News news) { on_news(news); });
   if (!link) return std::move(link).error();
   worker->link = *std::move(link);
-  if (Status life = watch_life(*worker, std::move(found.identity.pidfd)); !life) return life;
+  Status life =
+      worker->watch_life(pool_.io, std::move(found.identity.pidfd), [this] { on_exit(); });
+  if (!life) return life;
   // As the kernel says: what is there may be anybody's.
   record_.pid_start_time.store(found.identity.start_time, std::memory_order_relaxed);
   record_.pid.store(worker->pid, std::memory_order_relaxed);
   worker_ = std::move(worker);
   dispatch(SeatEvent::kFound);
   if (found.resume) worker_->link->deliver(*found.resume);
-  return Done{};
-}
-
-Status Seat::watch_output(Worker& worker, shm::UniqueFd output, shm::UniqueFd error_output) {
-  Result<std::unique_ptr<LogPipe>> out = LogPipe::start(pool_.io, std::move(output), worker.log);
-  if (!out) return std::move(out).error();
-  Result<std::unique_ptr<LogPipe>> err =
-      LogPipe::start(pool_.io, std::move(error_output), worker.log);
-  if (!err) return std::move(err).error();
-  worker.output = *std::move(out);
-  worker.error_output = *std::move(err);
-  return Done{};
-}
-
-Status Seat::watch_life(Worker& worker, shm::UniqueFd pidfd) {
-  Result<ReadableWatch> life =
-      ReadableWatch::start(pool_.io, std::move(pidfd), [this] { on_exit(); });
-  if (!life) return std::move(life).error();
-  worker.life = *std::move(life);
   return Done{};
 }
 
@@ -325,10 +266,8 @@ void Seat::on_news(WorkerLink::News news) {
 }
 
 void Seat::publish() {
-  ready_at_ = Clock::now();
   record_.ready_ns.store(shm::monotonic_now(), std::memory_order_relaxed);
-  set_word(SeatState::kReady);
-  pool_.slots.publish(index_);
+  republish();
 }
 
 void Seat::republish() {
@@ -375,7 +314,7 @@ void Seat::on_exit() {
 }
 
 void Seat::bury(bool last) {
-  const std::unique_ptr<Worker> dead = std::move(worker_);
+  const std::unique_ptr<WorkerProcess> dead = std::move(worker_);
   set_word(last ? SeatState::kRetired : SeatState::kLost);
   const int status = reap_group(dead->life.fd(), dead->pid);
   if (ready_at_ == Clock::time_point{} && WIFEXITED(status) &&

@@ -28,13 +28,11 @@
 #include "client_lib/shm/slot_pool.h"
 #include "supervisor/adoption.h"
 #include "supervisor/config.h"
-#include "supervisor/launcher.h"
-#include "supervisor/log_lines.h"
 #include "supervisor/log_output.h"
 #include "supervisor/restart_policy.h"
 #include "supervisor/seat_machine.h"
 #include "supervisor/seat_sockets.h"
-#include "supervisor/worker_link.h"
+#include "supervisor/worker_process.h"
 
 namespace slotring::supervisor {
 
@@ -74,7 +72,6 @@ class Seat {
   shm::PoolTruth::Seat truth() const;
 
  private:
-  struct Worker;
   using Clock = RestartPolicy::Clock;
 
   void dispatch(SeatEvent event);
@@ -85,9 +82,6 @@ class Seat {
   Status ensure_walked();
   std::uint32_t walk_slots(bool last);
   Status take_on(LaunchedProcess process);
-  Status watch_output(Worker& worker, shm::UniqueFd output, shm::UniqueFd error_output);
-  Status watch_life(Worker& worker, shm::UniqueFd pidfd);
-  LaunchOrder make_order(const shm::UniqueFd& seat_socket) const;
   void on_news(WorkerLink::News news);
   void publish();
   void republish();
@@ -123,7 +117,7 @@ class Seat {
   RestartPolicy policy_;
   std::minstd_rand chance_;
   Timer timer_;
-  std::unique_ptr<Worker> worker_;
+  std::unique_ptr<WorkerProcess> worker_;
 };
 
 }  // namespace slotring::supervisor

@@ -1,0 +1,58 @@
+#include "supervisor/worker_process.h"
+
+#include <utility>
+
+namespace slotring::supervisor {
+
+Status WorkerProcess::watch_output(boost::asio::io_context& io, shm::UniqueFd out,
+                                   shm::UniqueFd err) {
+  Result<std::unique_ptr<LogPipe>> out_pipe = LogPipe::start(io, std::move(out), log);
+  if (!out_pipe) return std::move(out_pipe).error();
+  Result<std::unique_ptr<LogPipe>> err_pipe = LogPipe::start(io, std::move(err), log);
+  if (!err_pipe) return std::move(err_pipe).error();
+  output = *std::move(out_pipe);
+  error_output = *std::move(err_pipe);
+  return Done{};
+}
+
+Status WorkerProcess::watch_life(boost::asio::io_context& io, shm::UniqueFd pidfd,
+                                 Callback on_exit) {
+  Result<ReadableWatch> watch = ReadableWatch::start(io, std::move(pidfd), std::move(on_exit));
+  if (!watch) return std::move(watch).error();
+  life = *std::move(watch);
+  return Done{};
+}
+
+LaunchOrder make_worker_order(const PoolConfig& config, const std::string& package_path,
+                              shm::SeatIndex seat, const shm::UniqueFd& seat_socket) {
+  LaunchOrder order;
+  order.seat_socket = seat_socket.get();
+  order.program = config.python;
+  order.directory = config.directory;
+  order.environment = config.env;
+  // First the package, so that no user's module stands in for it. -P keeps the working directory
+  // out.
+  std::string path = package_path;
+  for (const std::string& folder : config.python_path) path += ":" + folder;
+  order.environment["PYTHONPATH"] = path;
+  order.environment.emplace("PYTHONUNBUFFERED", "1");  // lines reach the log when they are printed
+  const double orphan_timeout_s = static_cast<double>(config.orphan_timeout.count()) / 1000;
+  order.arguments = {"-P",
+                     "-m",
+                     "slotring.worker",
+                     "--socket-fd",
+                     kSocketPlace,
+                     "--seat-socket-fd",
+                     kSeatSocketPlace,
+                     "--module",
+                     config.module,
+                     "--pool",
+                     config.name,
+                     "--seat",
+                     std::to_string(seat),
+                     "--orphan-timeout-s",
+                     std::to_string(orphan_timeout_s)};
+  return order;
+}
+
+}  // namespace slotring::supervisor

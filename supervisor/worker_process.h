@@ -1,0 +1,43 @@
+// A worker's process, and everything that a supervisor holds for it.
+
+#ifndef SLOTRING_SUPERVISOR_WORKER_PROCESS_H_
+#define SLOTRING_SUPERVISOR_WORKER_PROCESS_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include <boost/asio/io_context.hpp>
+
+#include "supervisor/config.h"
+#include "supervisor/event_watch.h"
+#include "supervisor/launcher.h"
+#include "supervisor/log_lines.h"
+#include "supervisor/worker_link.h"
+
+namespace slotring::supervisor {
+
+struct WorkerProcess {
+  pid_t pid = -1;
+  std::uint64_t start_time = 0;
+  Log log;
+  ReadableWatch life;  // its pidfd
+  std::unique_ptr<WorkerLink> link;
+  std::unique_ptr<LogPipe> output;
+  std::unique_ptr<LogPipe> error_output;
+
+  // Logs what comes through these. Errors: SYSTEM_LIMIT, OUT_OF_MEMORY.
+  Status watch_output(boost::asio::io_context& io, shm::UniqueFd out, shm::UniqueFd err);
+  // Calls back when it has ended. Errors: as above.
+  Status watch_life(boost::asio::io_context& io, shm::UniqueFd pidfd, Callback on_exit);
+};
+
+// How a worker of this pool is launched for this seat.
+LaunchOrder make_worker_order(const PoolConfig& config, const std::string& package_path,
+                              shm::SeatIndex seat, const shm::UniqueFd& seat_socket);
+
+}  // namespace slotring::supervisor
+
+#endif  // SLOTRING_SUPERVISOR_WORKER_PROCESS_H_

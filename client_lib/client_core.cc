@@ -1,12 +1,11 @@
 #include "client_lib/client_core.h"
 
-#include <sys/wait.h>
-
 #include <algorithm>
 #include <climits>
 #include <cstring>
 
 #include "client_lib/shm/doorbell.h"
+#include "client_lib/shm/obituary.h"
 
 namespace slotring::internal {
 
@@ -271,7 +270,7 @@ Error ClientCore::given_up_error(const Lease& lease, SlotState ended_in) const {
 
 Result<ReplyView> ClientCore::read_reply(Lease& lease, const SlotWord& replied) {
   if (replied.has(layout::kFlagLost)) {
-    Error lost = lost_error(lease, replied);
+    Error lost = shm::lost_error(*joined_.segment, lease.slot_, replied.flags);
     release(lease);
     return fail(std::move(lost));
   }
@@ -318,35 +317,6 @@ Error ClientCore::fail(Error error) const {
   record.calls.fetch_add(1, std::memory_order_relaxed);
   record.errors.fetch_add(1, std::memory_order_relaxed);
   return error;
-}
-
-Error ClientCore::lost_error(const Lease& lease, const SlotWord& replied) const {
-  const shm::SeatIndex seat = joined_.segment->seat_of(lease.slot_);
-  const layout::Obituary& obituary = joined_.segment->obituary(
-      seat, (replied.flags & layout::kObituaryMask) >> layout::kObituaryShift);
-  const int status = obituary.wait_status.load(std::memory_order_relaxed);
-  const std::size_t note_bytes = std::min<std::size_t>(
-      obituary.note_bytes.load(std::memory_order_relaxed), sizeof(obituary.text));
-  const std::size_t tail_bytes = std::min<std::size_t>(
-      obituary.tail_bytes.load(std::memory_order_relaxed), sizeof(obituary.text) - note_bytes);
-  Error lost{.code = ErrorCode::kWorkerLost,
-             .message = "the worker (seat " + std::to_string(seat) + ", pid " +
-                        std::to_string(obituary.pid.load(std::memory_order_relaxed)) + ") "};
-  if (status == layout::kUnknownWaitStatus) {
-    lost.message += "ended";
-  } else if (WIFSIGNALED(status)) {
-    const int signal = WTERMSIG(status);
-    const char* name = ::sigabbrev_np(signal);
-    lost.message += "was killed by signal " + std::to_string(signal) +
-                    (name == nullptr ? "" : " (SIG" + std::string(name) + ")");
-  } else {
-    lost.message += "exited with status " + std::to_string(WEXITSTATUS(status));
-  }
-  lost.retryable = replied.has(layout::kFlagNeverStarted);
-  lost.message += lost.retryable ? " before it started the call" : " during the call";
-  if (note_bytes > 0) lost.message.append(": ").append(obituary.text, note_bytes);
-  lost.traceback.assign(obituary.text + note_bytes, tail_bytes);
-  return lost;
 }
 
 void ClientCore::release(Lease& lease) {

@@ -80,7 +80,6 @@ class ClientCore {
   // Why a wait was given up for a call that end_call() ended in this state.
   Error given_up_error(const Lease& lease, shm::SlotState ended_in) const;
   Result<ReplyView> read_reply(Lease& lease, const shm::SlotWord& replied);
-  Error lost_error(const Lease& lease, const shm::SlotWord& replied) const;
   Error fail(Error error) const;  // counts it
 
   shm::Attachment joined_;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <climits>
-#include <cstring>
 #include <vector>
 
 namespace slotring::shm {
@@ -95,25 +94,6 @@ std::uint32_t reclaim_client(const SlotPool& pool, std::uint16_t owner) {
   pool.line().evict(owner);
   audit_hints(pool);
   return walked;
-}
-
-void write_obituary(const ControlSegment& segment, SeatIndex seat, std::uint32_t generation,
-                    std::int32_t pid, std::int32_t wait_status, std::string_view stderr_tail,
-                    std::string_view note) {
-  layout::Obituary& obituary = segment.obituary(seat, generation % layout::kObituariesPerSeat);
-  note = note.substr(0, sizeof(obituary.text) / 2);
-  const std::size_t room = sizeof(obituary.text) - note.size();
-  if (stderr_tail.size() > room) stderr_tail.remove_prefix(stderr_tail.size() - room);
-  std::memcpy(obituary.text, note.data(), note.size());
-  std::memcpy(obituary.text + note.size(), stderr_tail.data(), stderr_tail.size());
-  obituary.note_bytes.store(static_cast<std::uint16_t>(note.size()), std::memory_order_relaxed);
-  obituary.tail_bytes.store(static_cast<std::uint16_t>(stderr_tail.size()),
-                            std::memory_order_relaxed);
-  obituary.pid.store(pid, std::memory_order_relaxed);
-  obituary.wait_status.store(wait_status, std::memory_order_relaxed);
-  // Release: partner of the acquire of the slot word that names this obituary, which is moved after
-  // this.
-  obituary.generation.store(generation, std::memory_order_release);
 }
 
 std::uint32_t reclaim_worker(const SlotPool& pool, SeatIndex seat, std::uint32_t generation,

@@ -9,8 +9,8 @@
 #define SLOTRING_CLIENT_LIB_SHM_RECLAIM_H_
 
 #include <cstdint>
-#include <string_view>
 
+#include "client_lib/shm/obituary.h"
 #include "client_lib/shm/slot_pool.h"
 
 namespace slotring::shm {
@@ -18,12 +18,6 @@ namespace slotring::shm {
 // Frees a dead client's slots (those that a worker runs become ABANDONED, and come back from it)
 // and its places in the waiting line. Returns how many slots it walked.
 std::uint32_t reclaim_client(const SlotPool& pool, std::uint16_t owner);
-
-// Writes how the seat's worker of `generation` died, for callers to read. `wait_status` is
-// waitpid's; `note` says why the supervisor killed it, if it did.
-void write_obituary(const ControlSegment& segment, SeatIndex seat, std::uint32_t generation,
-                    std::int32_t pid, std::int32_t wait_status, std::string_view stderr_tail,
-                    std::string_view note = {});
 
 // Ends what a dead worker had started: RUNNING becomes REPLIED with kFlagLost, ABANDONED becomes
 // FREE, and callers of REPLIED slots are woken again. REQUESTED stays for the successor; when

@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <random>
+#include <stop_token>
 #include <thread>
 #include <utility>
 
@@ -100,6 +101,7 @@ class CallingThread {
     const std::uint64_t dice = below(10'000);
     if (dice < 800) return call_and_give_up();
     if (dice < 1300) return hold();
+    if (dice > 9900) return call_and_cancel(dice % 4 == 0 ? "slow" : "echo");
     call(dice < 1302 ? "die" : dice < 1600 ? "fail" : dice < 2000 ? "slow" : "echo");
   }
 
@@ -117,16 +119,25 @@ class CallingThread {
     return below(3) == 0 ? nanoseconds(microseconds(below(30'000))) : nanoseconds(kLongTimeout);
   }
 
-  void call(std::string_view method) {
+  void call(std::string_view method, const std::stop_token& stop = {}) {
     const std::span<const std::byte> request = next_request();
     const nanoseconds timeout = next_timeout();
     begin(timeout);
-    const Result<Reply> reply = client_->call(method, Payload(request), {.timeout = timeout});
+    const Result<Reply> reply =
+        client_->call(method, Payload(request), {.timeout = timeout, .stop = stop});
     note_return();
     if (!reply) return end_with(reply.error(), method, request);
     const bool replies = method == "echo" || method == "slow";
     if (!replies || !is_reply_to(request, reply->bytes())) complain_of_reply(method, request);
     end(kReply);
+  }
+  void call_and_cancel(std::string_view method) {
+    std::stop_source stop;
+    const std::jthread canceller([&stop, after = microseconds(below(500))] {
+      std::this_thread::sleep_for(after);
+      stop.request_stop();
+    });
+    call(method, stop.get_token());
   }
   void call_and_give_up() {
     const std::span<const std::byte> request = next_request();

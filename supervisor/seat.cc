@@ -22,6 +22,7 @@ using std::chrono::milliseconds;
 
 // Of a worker that found no memory or no descriptors when it joined (slotring/worker.py).
 constexpr int kShortageStatus = 75;  // EX_TEMPFAIL of sysexits.h
+constexpr milliseconds kAskAgain{200};
 
 Seat::Seat(const PoolSide& pool, shm::SeatIndex index)
     : pool_(pool),
@@ -262,7 +263,21 @@ void Seat::on_news(WorkerLink::News news) {
     case WorkerLink::News::kResumedLeaving:
       generation_ = worker_->link->generation();
       return dispatch(SeatEvent::kResumedLeaving);
+    case WorkerLink::News::kNotHeard:
+      // The phase has no timer of its own.
+      return timer_.start(kAskAgain, [this] { ask_to_resume(); });
   }
+}
+
+// Connects to the worker once more, until it has answered.
+void Seat::ask_to_resume() {
+  const auto ask = [this]() -> Status {
+    Result<shm::UniqueFd> socket = pool_.sockets.connect(index_);
+    if (!socket) return std::move(socket).error();
+    return worker_->link->resume_on(pool_.io, *std::move(socket));
+  };
+  if (phase_ != SeatPhase::kResuming || ask()) return;
+  timer_.start(kAskAgain, [this] { ask_to_resume(); });
 }
 
 void Seat::publish() {

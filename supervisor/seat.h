@@ -83,6 +83,7 @@ class Seat {
   std::uint32_t walk_slots(bool last);
   Status take_on(LaunchedProcess process);
   void on_news(WorkerLink::News news);
+  void ask_to_resume();
   void publish();
   void republish();
   void mark_draining();

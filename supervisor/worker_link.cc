@@ -45,8 +45,26 @@ void WorkerLink::on_readable() {
   if (packet) return on_packet(*packet);
   if (packet.error().code == ErrorCode::kDeadlineExceeded) return;  // woken for nothing
   if (packet.error().code == ErrorCode::kBadFrame) return reject(packet.error());
+  if (stage_ == Stage::kExpectResume && packet.error().category() == ErrorCategory::kResource) {
+    return miss_resume(packet.error());
+  }
   socket_.stop();
   end(News::kConnectionLost);
+}
+
+// A shortage of the supervisor's is no reason to end a worker that serves.
+void WorkerLink::miss_resume(const Error& why) {
+  log_->warn("its answer was lost, and is asked for again: {}", why.to_string());
+  socket_.stop();
+  on_news_(News::kNotHeard);
+}
+
+Status WorkerLink::resume_on(boost::asio::io_context& io, shm::UniqueFd socket) {
+  Result<ReadableWatch> watch =
+      ReadableWatch::start(io, std::move(socket), [this] { on_readable(); });
+  if (!watch) return std::move(watch).error();
+  socket_ = *std::move(watch);
+  return Done{};
 }
 
 void WorkerLink::on_packet(const shm::Packet& packet) {
@@ -94,6 +112,9 @@ void WorkerLink::on_resume(const shm::Packet& packet, const wire::Resume& resume
   if (Status checked = check_resume(packet, resume); !checked) return reject(checked.error());
   const Status sent =
       send_resumed(socket_.fd(), outputs_.output.get(), outputs_.error_output.get());
+  if (!sent && sent.error().category() == ErrorCategory::kResource) {
+    return miss_resume(sent.error());
+  }
   outputs_ = {};
   if (!sent) return reject(sent.error());
   place_.generation = resume.generation();

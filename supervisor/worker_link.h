@@ -31,6 +31,7 @@ class WorkerLink {
     kConnectionLost,
     kResumed,         // it serves on
     kResumedLeaving,  // the same, but it was told to leave
+    kNotHeard,        // its Resume was lost to a shortage of this process; resume_on() asks again
   };
   using OnNews = std::function<void(News)>;
 
@@ -57,6 +58,8 @@ class WorkerLink {
                                                             const PoolSide& pool,
                                                             const Place& place, Outputs outputs,
                                                             Log log, OnNews on_news);
+  // Asks once more on a new connection. Errors: SYSTEM_LIMIT, OUT_OF_MEMORY.
+  Status resume_on(boost::asio::io_context& io, shm::UniqueFd socket);
   // Hands in a packet that was received on the socket before.
   void deliver(const shm::Packet& packet) { on_packet(packet); }
 
@@ -83,6 +86,7 @@ class WorkerLink {
   Status check_resume(const shm::Packet& packet, const wire::Resume& resume);
   void on_setup_failed(const wire::SetupFailed& failed);
   void reject(const Error& why);
+  void miss_resume(const Error& why);
   void end(News news);
 
   PoolSide pool_;

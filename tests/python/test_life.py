@@ -132,6 +132,7 @@ def test_sigterm_ends_a_worker_whose_handler_swallows_it(pool):
 
 def test_sigterm_wakes_a_sleeping_worker(pool):
     worker = pool.start_worker(LIVELY)
+    pool.call("echo", b"serves")
     wait_until(lambda: sleeping(worker.process.pid), "the worker to sleep")
     os.kill(worker.process.pid, signal.SIGTERM)
     pool.expect_exit(143)
@@ -156,6 +157,7 @@ def test_a_signal_handler_of_the_user_that_raises_does_not_end_the_worker(pool):
     signal.signal(signal.SIGUSR1, complain)
 """
     )
+    pool.call("echo", b"serves")
     wait_until(lambda: sleeping(worker.process.pid), "the worker to sleep")
     os.kill(worker.process.pid, signal.SIGUSR1)
     wait_until(lambda: "RuntimeError: from a signal" in worker.stderr, "the complaint")

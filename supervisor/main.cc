@@ -1,9 +1,11 @@
 // slotring-supervisor: see supervisor.h for what it does, config.h for what it is told.
 
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -35,15 +37,34 @@ int check(const supervisor::ConfigReading& reading, const std::string& file,
   return 0;
 }
 
-int run(const Program& program, const supervisor::Config& config) {
+// Whether the file, as it is now, still has all pools that run.
+Status check_pools_kept(const std::vector<supervisor::PoolConfig>& running,
+                        const std::string& config_file) {
+  const supervisor::ConfigReading now = supervisor::read_config(config_file);
+  for (const supervisor::PoolConfig& pool : running) {
+    const auto kept = [&](const supervisor::PoolConfig& other) {
+      return other.name == pool.name && other.socket == pool.socket;
+    };
+    const auto& pools = now.config.pools;
+    if (std::any_of(pools.begin(), pools.end(), kept)) continue;
+    return slotring::Error{slotring::ErrorCode::kInvalidArgument,
+                           config_file + " has no longer the pool " + pool.name + " at " +
+                               pool.socket + ", which runs; stop the supervisor to end a pool"};
+  }
+  return slotring::Done{};
+}
+
+int run(const Program& program, const supervisor::Config& config, const std::string& config_file) {
+  const auto check_successor = [&] {
+    Status able = program.check_successor();
+    return able ? check_pools_kept(config.pools, config_file) : able;
+  };
   for (;;) {
     supervisor::prepare_to_launch();
     Result<std::unique_ptr<supervisor::LogOutput>> log_output =
         supervisor::LogOutput::open(config.log);
     if (!log_output) return fail(log_output.error().to_string());
-    const auto ended = supervisor::Supervisor(**log_output, [&] {
-                         return program.check_successor();
-                       }).run(config.pools);
+    const auto ended = supervisor::Supervisor(**log_output, check_successor).run(config.pools);
     if (!ended) return fail(ended.error().to_string());
     if (*ended == supervisor::Supervisor::Ending::kStopped) return 0;
     log_output->reset();  // writes what is queued
@@ -59,7 +80,8 @@ int start(const Program& program, const std::string& config_file, bool only_chec
     std::fprintf(stderr, "%s\n", error.to_string().c_str());
   }
   if (!reading.ok()) return 1;
-  return only_check ? check(reading, config_file, for_layout) : run(program, reading.config);
+  return only_check ? check(reading, config_file, for_layout)
+                    : run(program, reading.config, config_file);
 }
 
 }  // namespace

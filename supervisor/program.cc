@@ -24,6 +24,12 @@ namespace {
 constexpr int kAnswerWithinMs = 10'000;
 constexpr std::size_t kMaxAnswerBytes = 4096;
 
+std::string in_one_line(std::string text) {
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  for (std::size_t end; (end = text.find('\n')) != std::string::npos;) text.replace(end, 1, "; ");
+  return printable(text);
+}
+
 std::string own_layout() { return std::to_string(layout::layout_hash()); }
 
 // What comes through the pipe until it is closed at the other end. False when that takes too long.
@@ -84,8 +90,8 @@ Status Program::check_successor() const {
     return Error{ErrorCode::kDeadlineExceeded, path_ + " did not check the configuration in time"};
   }
   if (status == 0) return Done{};
-  return Error{ErrorCode::kVersionMismatch,
-               path_ + " cannot take over, so nothing was changed: " + printable(answer)};
+  return Error{ErrorCode::kInvalidArgument,
+               path_ + " cannot take over, so nothing was changed: " + in_one_line(answer)};
 }
 
 Status Program::check_layout(const std::string& layout) {

@@ -20,7 +20,7 @@ class Program {
   // `arguments` is main()'s, and outlives this.
   Program(char** arguments, std::string config_file);
 
-  // Asks the program on disk. Errors: VERSION_MISMATCH (with what it said), SYSTEM_LIMIT,
+  // Asks the program on disk. Errors: INVALID_ARGUMENT (with what it said), SYSTEM_LIMIT,
   // DEADLINE_EXCEEDED.
   Status check_successor() const;
   // The answer of a program that is asked; `layout` as check_successor() gives it, empty for any.

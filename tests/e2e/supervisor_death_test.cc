@@ -248,6 +248,18 @@ TEST_F(SupervisorDeath, AnUpgradeToWhatCannotTakeOverChangesNothing) {
   EXPECT_EQ(call("undisturbed"), "undisturbed");
 }
 
+TEST_F(SupervisorDeath, AnUpgradeToAFileWithoutTheRunningPoolChangesNothing) {
+  std::string config = read_file(pool_.path("config.toml"));
+  const std::string before = config;
+  config.replace(config.find("[pool.tested]"), 13, "[pool.others]");
+  write_file(pool_.path("config.toml"), config);
+  const Finished refused = run({command_program(), "upgrade", pool_.socket()});
+  EXPECT_NE(refused.status, 0);
+  EXPECT_THAT(refused.err, HasSubstr("has no longer the pool tested"));
+  write_file(pool_.path("config.toml"), before);
+  EXPECT_EQ(call("undisturbed"), "undisturbed");
+}
+
 TEST(Orphans, StayWhileAClientIsAttachedAndLeaveWhenItIsGone) {
   SupervisedPool pool("", "orphan_timeout_s = 0.2\n");
   {

@@ -1,9 +1,9 @@
 #include "client_lib/shm/obituary.h"
 
+#include <string.h>
 #include <sys/wait.h>
 
 #include <algorithm>
-#include <cstring>
 #include <string>
 
 namespace slotring::shm {
@@ -15,8 +15,8 @@ void write_obituary(const ControlSegment& segment, SeatIndex seat, std::uint32_t
   note = note.substr(0, sizeof(obituary.text) / 2);
   const std::size_t room = sizeof(obituary.text) - note.size();
   if (stderr_tail.size() > room) stderr_tail.remove_prefix(stderr_tail.size() - room);
-  std::memcpy(obituary.text, note.data(), note.size());
-  std::memcpy(obituary.text + note.size(), stderr_tail.data(), stderr_tail.size());
+  note.copy(obituary.text, note.size());
+  stderr_tail.copy(obituary.text + note.size(), stderr_tail.size());
   obituary.note_bytes.store(static_cast<std::uint16_t>(note.size()), std::memory_order_relaxed);
   obituary.tail_bytes.store(static_cast<std::uint16_t>(stderr_tail.size()),
                             std::memory_order_relaxed);

@@ -12,6 +12,7 @@
 
 #include "tests/support/child_process.h"
 #include "tests/support/descriptors.h"
+#include "tests/support/effort.h"
 #include "tests/support/shortage.h"
 
 namespace slotring::testing {
@@ -27,6 +28,7 @@ constexpr std::string_view kKeys =
 constexpr rlim_t kNoMoreDescriptors = 3;
 
 TEST(DescriptorShortage, NewClientsOfTheSupervisorWaitAndOldOnesDoNotNotice) {
+  if (kInstrumented) GTEST_SKIP() << "UBSan itself needs descriptors of the supervisor";
   SupervisedPool pool;
   Client client = pool.attach();
   std::thread latecomer;
@@ -62,6 +64,7 @@ void expect_successor_after(SupervisedPool& pool, Client& client, Shortage& shor
 }
 
 TEST(DescriptorShortage, ADeadWorkersSuccessorIsStartedWhenThereAreDescriptors) {
+  if (kInstrumented) GTEST_SKIP() << "UBSan itself needs descriptors of the supervisor";
   SupervisedPool pool("", kKeys);
   Client client = pool.attach();
   const pid_t supervisor = pool.supervisor();

@@ -15,6 +15,12 @@ inline constexpr bool kInstrumented = true;
 inline constexpr bool kInstrumented = false;
 #endif
 
+#if defined(__SANITIZE_THREAD__)
+inline constexpr bool kThreadSanitizer = true;
+#else
+inline constexpr bool kThreadSanitizer = false;
+#endif
+
 // A test, or a child process, that takes this long hangs.
 inline constexpr unsigned kWatchdogSeconds = 100;
 

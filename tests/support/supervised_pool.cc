@@ -45,20 +45,6 @@ pid_t spawn(const std::vector<std::string>& command, const std::string& in, cons
   return failed == 0 ? pid : 0;
 }
 
-// Entries of the pool's `env` table that an instrumented extension needs; none without sanitizers.
-std::string sanitizer_environment() {
-  std::istringstream entries(SLOTRING_WORKER_ENVIRONMENT);
-  std::string table;
-  for (std::string entry; std::getline(entries, entry, '|');) {
-    const std::size_t equals = entry.find('=');
-    const std::string name = entry.substr(0, equals);
-    // What a test preloads into all programs includes it.
-    const char* preloaded = name == "LD_PRELOAD" ? std::getenv("LD_PRELOAD") : nullptr;
-    table += name + " = \"" + (preloaded ? preloaded : entry.substr(equals + 1)) + "\", ";
-  }
-  return table;
-}
-
 constexpr std::string_view kModule = R"(
 import os, pathlib, sys, time
 import slotring
@@ -82,6 +68,19 @@ def block(request):
 )";
 
 }  // namespace
+
+std::string sanitizer_environment() {
+  std::istringstream entries(SLOTRING_WORKER_ENVIRONMENT);
+  std::string table;
+  for (std::string entry; std::getline(entries, entry, '|');) {
+    const std::size_t equals = entry.find('=');
+    const std::string name = entry.substr(0, equals);
+    // What a test preloads into all programs includes it.
+    const char* preloaded = name == "LD_PRELOAD" ? std::getenv("LD_PRELOAD") : nullptr;
+    table += name + " = \"" + (preloaded ? preloaded : entry.substr(equals + 1)) + "\", ";
+  }
+  return table;
+}
 
 bool eventually(const std::function<bool()>& happened) {
   const auto end = std::chrono::steady_clock::now() + kWatchdog;

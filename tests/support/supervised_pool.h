@@ -77,6 +77,9 @@ class SupervisedPool {
   pid_t supervisor_ = 0;
 };
 
+// Entries of a pool's `env` table that an instrumented extension needs; none without sanitizers.
+std::string sanitizer_environment();
+
 // The path of a program that was built beside the tests.
 std::string supervisor_program();
 std::string command_program();

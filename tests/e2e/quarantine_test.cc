@@ -178,7 +178,7 @@ TEST(Quarantine, AnOverdueCallCostsItsOwnWorkerAndNoCallOfAnother) {
   EXPECT_THAT(lost.message,
               AllOf(HasSubstr("SIGKILL"), HasSubstr("a call of 'sleep' ran for "),
                     HasSubstr("longer than call_time_limit_s = 2"), HasSubstr("busy, not hung")));
-  EXPECT_THAT(pool.log(), HasSubstr("a call of 'sleep' ran for "));
+  EXPECT_TRUE(pool.logs("a call of 'sleep' ran for "));
   ASSERT_TRUE(eventually([&] {
     const json now = status_of(pool)["workers"];
     return now[0]["state"] == "ready" && now[1]["state"] == "ready" &&
@@ -210,7 +210,7 @@ TEST(Quarantine, CallsQueuedBehindAHungOneAreServedByTheSuccessor) {
   for (std::thread& call : queued) call.join();
   EXPECT_EQ(lost->code, ErrorCode::kWorkerLost);
   EXPECT_THAT(lost->message, AllOf(HasSubstr("'hang'"), HasSubstr("hung: no thread")));
-  EXPECT_THAT(pool.log(), HasSubstr("hung: no thread"));
+  EXPECT_TRUE(pool.logs("hung: no thread"));
 }
 
 TEST(Quarantine, AnAbandonedCallIsUnderTheLimitToo) {
@@ -220,7 +220,7 @@ TEST(Quarantine, AnAbandonedCallIsUnderTheLimitToo) {
   EXPECT_EQ(client.call("hang", "", {.timeout = milliseconds(20)}).error().code,
             ErrorCode::kDeadlineExceeded);
   EXPECT_EQ(client.call("echo", "next").value().text(), "next");
-  EXPECT_THAT(pool.log(), HasSubstr("longer than call_time_limit_s = 0.3"));
+  EXPECT_TRUE(pool.logs("longer than call_time_limit_s = 0.3"));
 }
 
 TEST(Quarantine, ManyOverdueCallsEndNoSeat) {

@@ -60,6 +60,10 @@ class SupervisedPool {
   bool is_blocking() const { return has("blocking"); }
   void unblock() const;
   std::string log() const { return read_file(path("log")); }
+  // Whether the supervisor logs this, which it does on a thread of its own.
+  bool logs(std::string_view text) const {
+    return eventually([&] { return log().find(text) != std::string::npos; });
+  }
   pid_t supervisor() const { return supervisor_; }
 
   void start_supervisor();

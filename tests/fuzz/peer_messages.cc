@@ -4,12 +4,14 @@
 //
 //     input: {role:8 | a list of packets of packet_source.h}
 
+#include <fcntl.h>
+
 #include <cstdio>
 
 #include "client_lib/client_core.h"
 #include "client_lib/shm/attachment.h"
+#include "client_lib/shm/supervisor_link.h"
 #include "client_lib/shm/worker_seat.h"
-#include "python_side/native/control.h"
 #include "tests/fuzz/packet_source.h"
 #include "tests/support/descriptors.h"
 #include "tests/support/local_pool.h"
@@ -49,11 +51,9 @@ void be_worker(int socket, shm::Attachment joined) {
   Result<shm::WorkerSeat> seat = shm::WorkerSeat::sit_down(std::move(joined));
   if (!seat) return;
   const std::vector<std::string> methods = {"echo", "ping"};
-  const auto ids = python::publish(socket, methods, "CPython", at_once());
+  shm::SupervisorLink link(shm::UniqueFd(::fcntl(socket, F_DUPFD_CLOEXEC, 0)), shm::UniqueFd());
+  const auto ids = link.publish(methods, "CPython", at_once());
   FUZZ_CHECK(!ids.ok() || ids->size() == methods.size());
-  for (std::size_t i = 0; i < kMaxPackets; ++i) {
-    (void)python::next_control_event(socket, -1, at_once(), [] {});
-  }
   if (const auto call = seat->try_next()) testing::EchoWorker::echo(*seat, *call);
 }
 

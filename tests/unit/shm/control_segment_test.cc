@@ -21,7 +21,8 @@ const Geometry kGeometry = testing::small_geometry(3, 5);
 class ControlSegmentTest : public ::testing::Test {
  protected:
   ErrorCode open_error(const Geometry& geometry = kGeometry) const {
-    const auto opened = ControlSegment::open(shm::duplicate(made_.memory()), geometry, Access::kReadOnly);
+    const auto opened =
+        ControlSegment::open(shm::duplicate(made_.memory()), geometry, Access::kReadOnly);
     return opened ? ErrorCode::kOk : opened.error().code;
   }
   ControlHeader& header() const { return made_.header(); }

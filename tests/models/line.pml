@@ -1,6 +1,6 @@
 /* The waiting line: callers that wait for a free slot, those who wake them, and the supervisor's audit.
  *
- * Follows client_lib/shm/waiting_line.cc, SlotPool::claim() and try_release(), and supervisor/waiting_audit.cc:
+ * Follows client_lib/shm/waiting_line.cc, SlotPool::claim() and try_release(), and supervisor/pool_audit.cc:
  * one statement here for each access to shared memory or call of futex() there. A slot is only FREE or owned
  * here: what happens to it between claim and release is slots.pml. The ring of waiters is a count for each
  * place: what is checked does not depend on its order.

@@ -72,25 +72,35 @@ Status ClientCore::check_process() const {
   return Done{};
 }
 
-Result<Lease> ClientCore::claim(shm::MonotonicNs deadline, const std::stop_token& stop) {
-  if (Status usable = check_process(); !usable) return std::move(usable).error();
-  if (Status present = supervisor_.follow(); !present) return std::move(present).error();
+Status ClientCore::prepare_to_claim(const std::stop_token& stop) {
+  if (Status usable = check_process(); !usable) return usable;
+  if (Status present = supervisor_.follow(); !present) return present;
   if (stop.stop_requested()) {
     return Error{ErrorCode::kCancelled, "cancelled before the call", {}, {}, /*retryable=*/true};
   }
   check_own_places();
+  return Done{};
+}
+
+Result<Lease> ClientCore::claim(shm::MonotonicNs deadline, const std::stop_token& stop) {
+  if (Status ready = prepare_to_claim(stop); !ready) return std::move(ready).error();
   const shm::SlotIndex last = last_slot.instance == instance_ ? last_slot.slot : shm::kNoSlot;
   Result<shm::Claim> claim =
       pool_.claim(owner_, last, deadline, stop, [this] { return supervisor_.check_pool(); });
   if (!claim) return std::move(claim).error();
   last_slot = {instance_, claim->slot};
-  shm::prefetch_frame_to_write(joined_.requests->area(claim->slot));
-  sides_[claim->slot].writer.begin();
+  return lease_of(*claim, deadline, stop);
+}
+
+Lease ClientCore::lease_of(const shm::Claim& claim, shm::MonotonicNs deadline,
+                           const std::stop_token& stop) {
+  shm::prefetch_frame_to_write(joined_.requests->area(claim.slot));
+  sides_[claim.slot].writer.begin();
   Lease lease;
   lease.core_ = this;
-  lease.slot_ = claim->slot;
-  lease.generation_ = claim->word.generation;
-  lease.flags_ = claim->word.flags;
+  lease.slot_ = claim.slot;
+  lease.generation_ = claim.word.generation;
+  lease.flags_ = claim.word.flags;
   lease.deadline_ns_ = deadline;
   lease.stop_ = stop;
   return lease;

@@ -53,6 +53,9 @@ class ClientCore {
     shm::AdaptiveWait waiting;
   };
 
+  // What every claim begins with.
+  Status prepare_to_claim(const std::stop_token& stop);
+  Lease lease_of(const shm::Claim& claim, shm::MonotonicNs deadline, const std::stop_token& stop);
   shm::SlotWord word_of(const Lease& lease, shm::SlotState state) const {
     return {lease.generation_, owner_, state, lease.flags_};
   }

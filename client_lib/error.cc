@@ -14,8 +14,12 @@ constexpr NamedCode kCodes[] = {
     {ErrorCode::kPayloadTooLarge, "PAYLOAD_TOO_LARGE"},
     {ErrorCode::kNotAttached, "NOT_ATTACHED"},
     {ErrorCode::kForked, "FORKED"},
+    {ErrorCode::kBroadcastOnly, "BROADCAST_ONLY"},
+    {ErrorCode::kAlreadyExists, "ALREADY_EXISTS"},
     {ErrorCode::kMethodNotFound, "METHOD_NOT_FOUND"},
     {ErrorCode::kPoolNotFound, "POOL_NOT_FOUND"},
+    {ErrorCode::kSessionNotFound, "SESSION_NOT_FOUND"},
+    {ErrorCode::kProgramNotFound, "PROGRAM_NOT_FOUND"},
     {ErrorCode::kHandlerRaised, "HANDLER_RAISED"},
     {ErrorCode::kReplyNotConvertible, "REPLY_NOT_CONVERTIBLE"},
     {ErrorCode::kViewEscaped, "VIEW_ESCAPED"},
@@ -23,16 +27,25 @@ constexpr NamedCode kCodes[] = {
     {ErrorCode::kOutOfMemory, "OUT_OF_MEMORY"},
     {ErrorCode::kTooManyClients, "TOO_MANY_CLIENTS"},
     {ErrorCode::kSystemLimit, "SYSTEM_LIMIT"},
+    {ErrorCode::kSessionLimit, "SESSION_LIMIT"},
     {ErrorCode::kDeadlineExceeded, "DEADLINE_EXCEEDED"},
     {ErrorCode::kCancelled, "CANCELLED"},
     {ErrorCode::kWorkerLost, "WORKER_LOST"},
     {ErrorCode::kWorkerUnavailable, "WORKER_UNAVAILABLE"},
     {ErrorCode::kPoolDraining, "POOL_DRAINING"},
+    {ErrorCode::kCircuitOpen, "CIRCUIT_OPEN"},
     {ErrorCode::kBadFrame, "BAD_FRAME"},
     {ErrorCode::kBadSegment, "BAD_SEGMENT"},
     {ErrorCode::kVersionMismatch, "VERSION_MISMATCH"},
     {ErrorCode::kRefused, "REFUSED"},
     {ErrorCode::kInternal, "INTERNAL"},
+    {ErrorCode::kProgramFailed, "PROGRAM_FAILED"},
+    {ErrorCode::kDependencyMissing, "DEPENDENCY_MISSING"},
+    {ErrorCode::kSessionLost, "SESSION_LOST"},
+    {ErrorCode::kSessionBusy, "SESSION_BUSY"},
+    {ErrorCode::kSessionConflict, "SESSION_CONFLICT"},
+    {ErrorCode::kSessionStateInvalid, "SESSION_STATE_INVALID"},
+    {ErrorCode::kSessionStoreFailed, "SESSION_STORE_FAILED"},
 };
 
 }  // namespace
@@ -64,6 +77,12 @@ std::string_view to_string(ErrorCategory category) {
       return "protocol";
     case ErrorCategory::kInternal:
       return "internal";
+    case ErrorCategory::kProgram:
+      return "program";
+    case ErrorCategory::kDependency:
+      return "dependency";
+    case ErrorCategory::kSession:
+      return "session";
   }
   return "unknown";
 }

@@ -19,6 +19,14 @@
 //     | ring of waiter indices                           | in order of arrival
 //     +--------------------------------------------------+ ::free_rings
 //     | rings of slot indices, one a depth               | hints: where a free slot may be
+//     +--------------------------------------------------+ ::sessions, ::session_buckets
+//     | SessionRecord[max_sessions], chains' first links | session_layout.h
+//     +--------------------------------------------------+ ::settings
+//     | SettingRecord[kMaxSettings]                      | calls that every worker has to make
+//     +--------------------------------------------------+ ::seat_stats
+//     | CallStats[max_workers]                           | counted by workers (stats_layout.h)
+//     +--------------------------------------------------+ ::client_stats, ::reserved
+//     | CallStats[max_clients][kStatsMethods]            | counted by clients; each backs its own
 //     +--------------------------------------------------+ ::total
 //
 // Everything is addressed by index or offset. Anybody in the pool can write here, so a reader
@@ -35,13 +43,15 @@
 #include <iterator>
 
 #include "schemas/area_layout.h"
+#include "schemas/session_layout.h"
 #include "schemas/slot_word.h"
+#include "schemas/stats_layout.h"
 
 namespace slotring::layout {
 
 inline constexpr std::uint64_t kMagic = 0x31474E49'52544C53;  // "SLTRING1", little-endian
-inline constexpr std::uint32_t kLayoutVersion = 2;
-inline constexpr std::uint32_t kProtocolVersion = 2;  // of the attach socket
+inline constexpr std::uint32_t kLayoutVersion = 3;
+inline constexpr std::uint32_t kProtocolVersion = 3;  // of the attach socket
 
 inline constexpr std::uint32_t kMaxWorkers = 1024;
 inline constexpr std::uint32_t kMaxSlotsPerWorker = 124;
@@ -54,6 +64,8 @@ inline constexpr std::uint32_t kMaxFreeRings = 8;
 inline constexpr std::uint32_t kMaxMethods = 1023;
 inline constexpr std::uint32_t kMaxNameBytes = 63;
 inline constexpr std::uint32_t kObituariesPerSeat = 4;
+inline constexpr std::uint32_t kMaxSettings = 64;
+inline constexpr std::uint32_t kSettingBytes = 8 * 1024;
 
 // What the supervisor decided about a pool. Fixed for the pool's life.
 struct Geometry {
@@ -63,6 +75,8 @@ struct Geometry {
   std::uint32_t max_waiters;
   std::uint64_t area_bytes;  // virtual size of one area; one slot has two (area_layout.h)
   std::uint64_t warm_bytes;  // the first bytes of each area, backed by memory for the pool's life
+  std::uint32_t max_sessions = 0;
+  std::uint32_t reserved = 0;
 
   constexpr std::uint32_t slots() const { return max_workers * slots_per_worker; }
   constexpr bool operator==(const Geometry&) const = default;
@@ -75,7 +89,8 @@ constexpr bool is_valid(const Geometry& g) {
          g.max_clients <= kMaxClients && g.max_waiters >= 1 && g.max_waiters <= kMaxWaiters &&
          g.area_bytes >= kMinAreaBytes && g.area_bytes <= kMaxAreaBytes &&
          g.area_bytes % kPageBytes == 0 && g.warm_bytes >= kPageBytes &&
-         g.warm_bytes <= g.area_bytes && g.warm_bytes % kPageBytes == 0;
+         g.warm_bytes <= g.area_bytes && g.warm_bytes % kPageBytes == 0 &&
+         g.max_sessions <= kMaxSessions && g.reserved == 0;
 }
 
 // A name of at most kMaxNameBytes, not terminated.
@@ -94,6 +109,7 @@ struct alignas(kPageBytes) ControlHeader {
   std::uint64_t instance;    // random: tells this memory from another pool's of the same name
   std::uint64_t call_time_limit_ns;  // how long one call may run; 0: as long as it likes
   FixedName pool;
+  SessionPolicy sessions;
   std::atomic<std::uint32_t> method_count;  // release after the record is written
   // Grows with each supervisor that takes the pool over: a client that sees it change tells the new
   // one that it is there.
@@ -102,6 +118,9 @@ struct alignas(kPageBytes) ControlHeader {
   // Grows after each look of the supervisor for scribbled words (client_lib/shm/repair.h): a client
   // that sees it change looks for words that say that it holds what it does not hold.
   std::atomic<std::uint32_t> repair_epoch;
+  // Of the newest SettingRecord. seq_cst, after the record: a worker that starts a call afterwards
+  // sees it and makes that setting's call first.
+  std::atomic<std::uint32_t> settings_epoch;
   // Callers that go to sleep for want of a slot set this and wake the supervisor, which audits the
   // words while, and only while, somebody waits.
   alignas(kCacheLineBytes) std::atomic<std::uint32_t> audit_bell;
@@ -118,6 +137,7 @@ enum class SeatState : std::uint8_t {
   kDraining = 3,  // serves what it has; not to be claimed
   kLost = 4,      // its worker died; its slots are being walked, or a successor is due
   kRetired = 5,   // no successor will come
+  kDormant = 6,   // has no worker; one is started when a caller waits
 };
 
 constexpr const char* to_string(SeatState state) {
@@ -134,6 +154,8 @@ constexpr const char* to_string(SeatState state) {
       return "lost";
     case SeatState::kRetired:
       return "retired";
+    case SeatState::kDormant:
+      return "dormant";
   }
   return "corrupt";
 }
@@ -165,6 +187,9 @@ struct SeatRecord {
   // launched only when this is its predecessor's: a supervisor that died in the walk is followed by
   // one that repeats it.
   std::atomic<std::uint32_t> walked;
+  // A futex for callers that want a slot of this seat and no other: set by them before they look
+  // and sleep; whoever frees a slot of the seat and finds it set clears it and wakes them all.
+  std::atomic<std::uint32_t> wanted;
   // The doorbell, see client_lib/shm/doorbell.h.
   alignas(kCacheLineBytes) std::atomic<std::uint32_t> bell;
   // The worker's own counters; only it writes them.
@@ -177,6 +202,9 @@ struct SeatRecord {
   std::atomic<std::uint64_t> interpreter_seen_ns;
   // A futex: grows when a caller leaves a call that runs, so that the worker can tell its handler.
   std::atomic<std::uint32_t> cancel_bell;
+  // The newest setting whose call this worker has made, and of those the newest that failed.
+  std::atomic<std::uint32_t> settings_epoch;
+  std::atomic<std::uint32_t> settings_failed;
 };
 
 // {generation:32 | slot of the worker + 1:16 | method id:16} of a call that runs.
@@ -211,6 +239,20 @@ struct Obituary {
   char text[2032];  // why the supervisor ended it, if it did; then the end of its stderr
 };
 
+// A call that reached every worker of the pool, and that each later one makes before it serves.
+// Written by the supervisor: everything else first, `epoch` last; cleared the other way round. Of
+// two with one key the one with the higher epoch holds.
+struct SettingRecord {
+  alignas(kCacheLineBytes) std::atomic<std::uint32_t> epoch;  // 0: none
+  std::uint32_t payload_bytes;
+  std::uint8_t payload_kind;  // wire.PayloadKind
+  std::uint8_t retracted;     // the key is free again; workers make the call once more
+  std::uint8_t reserved[6];
+  FixedName key;
+  FixedName method;
+  std::byte payload[kSettingBytes - 144];
+};
+
 enum class ClientState : std::uint8_t {
   kVacant = 0,
   kAttached = 1,
@@ -229,6 +271,8 @@ struct ClientRecord {
   // The client's own counters; only it writes them.
   alignas(kCacheLineBytes) std::atomic<std::uint64_t> calls;
   std::atomic<std::uint64_t> errors;
+  // Bit p: page p of the place's rows in client_stats is backed by memory. Never taken back.
+  std::atomic<std::uint64_t> stats_pages;
 };
 
 // {ticket:32 | owner:16 | state:8 | flags:8}; the low half is a futex.
@@ -265,21 +309,26 @@ constexpr std::uint64_t align_up(std::uint64_t value, std::uint64_t alignment) {
   return (value + alignment - 1) / alignment * alignment;
 }
 
+inline constexpr std::uint64_t kClientStatsBytes = sizeof(CallStats) * kStatsMethods;
+static_assert(kClientStatsBytes % kPageBytes == 0 && kClientStatsBytes / kPageBytes <= 64);
+
 // Where each section of a pool's control segment begins. REQUIRES: is_valid(geometry).
 struct ControlOffsets {
   std::uint64_t methods, seats, obituaries, words, clients, waiters, waiting_line, free_rings,
-      total;
-  std::uint32_t words_stride;        // slot words from one seat's first to the next seat's
-  std::uint32_t free_ring_count;     // one a depth
-  std::uint32_t free_ring_cells;     // a power of two
-  std::uint32_t waiting_line_cells;  // a power of two
-  std::uint64_t free_ring_bytes;     // header and cells of one
+      sessions, session_buckets, settings, seat_stats, client_stats, reserved, total;
+  std::uint32_t words_stride;          // slot words from one seat's first to the next seat's
+  std::uint32_t free_ring_count;       // one a depth
+  std::uint32_t free_ring_cells;       // a power of two
+  std::uint32_t waiting_line_cells;    // a power of two
+  std::uint32_t session_bucket_count;  // a power of two, or 0
+  std::uint64_t free_ring_bytes;       // header and cells of one
 
   explicit constexpr ControlOffsets(const Geometry& g)
       : words_stride(static_cast<std::uint32_t>(align_up(g.slots_per_worker, 8))),
         free_ring_count(g.slots_per_worker < kMaxFreeRings ? g.slots_per_worker : kMaxFreeRings),
         free_ring_cells(std::bit_ceil(2 * g.slots())),
         waiting_line_cells(std::bit_ceil(2 * g.max_waiters)),
+        session_bucket_count(g.max_sessions == 0 ? 0 : std::bit_ceil(g.max_sessions)),
         free_ring_bytes(sizeof(RingHeader) +
                         align_up(std::uint64_t{free_ring_cells} * 8, kCacheLineBytes)) {
     std::uint64_t at = sizeof(ControlHeader);
@@ -296,6 +345,13 @@ struct ControlOffsets {
     waiters = section(std::uint64_t{8} * g.max_waiters);
     waiting_line = section(sizeof(RingHeader) + std::uint64_t{8} * waiting_line_cells);
     free_rings = section(free_ring_bytes * free_ring_count);
+    sessions = section(sizeof(SessionRecord) * g.max_sessions);
+    session_buckets = section(std::uint64_t{8} * session_bucket_count);
+    settings = section(sizeof(SettingRecord) * kMaxSettings);
+    seat_stats = section(sizeof(CallStats) * g.max_workers);
+    at = align_up(at, kPageBytes);
+    reserved = at;
+    client_stats = section(kClientStatsBytes * g.max_clients);
     total = align_up(at, kPageBytes);
   }
 };
@@ -304,7 +360,7 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
 static_assert(std::endian::native == std::endian::little, "futex words are low halves");
 
-static_assert(sizeof(Geometry) == 32);
+static_assert(sizeof(Geometry) == 40);
 static_assert(sizeof(FixedName) == 64);
 static_assert(sizeof(ControlHeader) == kPageBytes);
 static_assert(offsetof(ControlHeader, magic) == 0);
@@ -312,14 +368,16 @@ static_assert(offsetof(ControlHeader, layout_version) == 8);
 static_assert(offsetof(ControlHeader, header_bytes) == 12);
 static_assert(offsetof(ControlHeader, layout_hash) == 16);
 static_assert(offsetof(ControlHeader, geometry) == 24);
-static_assert(offsetof(ControlHeader, created_ns) == 56);
-static_assert(offsetof(ControlHeader, instance) == 64);
-static_assert(offsetof(ControlHeader, call_time_limit_ns) == 72);
-static_assert(offsetof(ControlHeader, pool) == 80);
-static_assert(offsetof(ControlHeader, method_count) == 144);
-static_assert(offsetof(ControlHeader, supervisor_epoch) == 148);
-static_assert(offsetof(ControlHeader, supervisor_pid) == 152);
-static_assert(offsetof(ControlHeader, repair_epoch) == 156);
+static_assert(offsetof(ControlHeader, created_ns) == 64);
+static_assert(offsetof(ControlHeader, instance) == 72);
+static_assert(offsetof(ControlHeader, call_time_limit_ns) == 80);
+static_assert(offsetof(ControlHeader, pool) == 88);
+static_assert(offsetof(ControlHeader, sessions) == 152);
+static_assert(offsetof(ControlHeader, method_count) == 168);
+static_assert(offsetof(ControlHeader, supervisor_epoch) == 172);
+static_assert(offsetof(ControlHeader, supervisor_pid) == 176);
+static_assert(offsetof(ControlHeader, repair_epoch) == 180);
+static_assert(offsetof(ControlHeader, settings_epoch) == 184);
 static_assert(offsetof(ControlHeader, audit_bell) == 192);
 static_assert(offsetof(ControlHeader, next_ticket) == 256);
 static_assert(sizeof(SeatRecord) == 192);
@@ -329,12 +387,16 @@ static_assert(offsetof(SeatRecord, restarts) == 12);
 static_assert(offsetof(SeatRecord, pid_start_time) == 16);
 static_assert(offsetof(SeatRecord, ready_ns) == 24);
 static_assert(offsetof(SeatRecord, walked) == 32);
+static_assert(offsetof(SeatRecord, wanted) == 36);
 static_assert(offsetof(SeatRecord, bell) == 64);
 static_assert(offsetof(SeatRecord, calls) == 128);
 static_assert(offsetof(SeatRecord, running) == 144);
 static_assert(offsetof(SeatRecord, running_since) == 152);
 static_assert(offsetof(SeatRecord, interpreter_seen_ns) == 160);
 static_assert(offsetof(SeatRecord, cancel_bell) == 168);
+static_assert(offsetof(SeatRecord, settings_epoch) == 172);
+static_assert(sizeof(SettingRecord) == kSettingBytes);
+static_assert(offsetof(SettingRecord, payload) == 144);
 static_assert(sizeof(Obituary) == 2048);
 static_assert(offsetof(Obituary, tail_bytes) == 12);
 static_assert(offsetof(Obituary, note_bytes) == 14);
@@ -346,6 +408,7 @@ static_assert(offsetof(ClientRecord, pid) == 8);
 static_assert(offsetof(ClientRecord, pid_start_time) == 16);
 static_assert(offsetof(ClientRecord, name) == 24);
 static_assert(offsetof(ClientRecord, calls) == 128);
+static_assert(offsetof(ClientRecord, stats_pages) == 144);
 static_assert(sizeof(RingHeader) == 128);
 
 // Folds every size and offset above into one number: peers whose builds disagree about a byte
@@ -367,6 +430,20 @@ constexpr std::uint64_t layout_hash() {
                                       sizeof(Obituary),
                                       sizeof(ClientRecord),
                                       sizeof(RingHeader),
+                                      sizeof(SessionRecord),
+                                      sizeof(SettingRecord),
+                                      sizeof(CallStats),
+                                      kStatsMethods,
+                                      kMaxSettings,
+                                      offsetof(ControlHeader, sessions),
+                                      offsetof(ControlHeader, settings_epoch),
+                                      offsetof(SeatRecord, wanted),
+                                      offsetof(SeatRecord, settings_epoch),
+                                      offsetof(ClientRecord, stats_pages),
+                                      offsetof(SessionRecord, name),
+                                      offsetof(SessionRecord, last_used_ns),
+                                      offsetof(SettingRecord, payload),
+                                      offsetof(CallStats, latency),
                                       offsetof(ControlHeader, geometry),
                                       offsetof(ControlHeader, pool),
                                       offsetof(ControlHeader, instance),

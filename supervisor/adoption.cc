@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "client_lib/shm/attachment.h"
 #include "client_lib/shm/process_identity.h"
 #include "supervisor/handshake.h"
 
@@ -56,18 +57,13 @@ Result<std::vector<FoundWorker>> find_workers(const SeatSockets& seats) {
   return workers;
 }
 
-layout::Geometry geometry_of(const wire::PoolGeometry& g) {
-  return {g.max_workers(), g.slots_per_worker(), g.max_clients(),
-          g.max_waiters(), g.area_bytes(),       g.warm_bytes()};
-}
-
 Result<std::unique_ptr<PoolMemory>> take_memory(shm::Packet& packet, const std::string& pool) {
   const auto* resume = packet.as<wire::Resume>();
   if (resume == nullptr) {
     return Error{ErrorCode::kBadFrame, "it answered with something else than Resume"};
   }
   if (std::optional<Error> mismatch = check_versions(*resume)) return *std::move(mismatch);
-  const layout::Geometry geometry = geometry_of(*resume->geometry());
+  const layout::Geometry geometry = shm::to_geometry(*resume->geometry());
   if (!layout::is_valid(geometry)) {
     return Error{ErrorCode::kBadSegment, "the geometry that it tells is out of bounds"};
   }

@@ -156,6 +156,7 @@ class ConfigParser {
     table.read_number("slots_per_worker", pool.slots_per_worker, 1, layout::kMaxSlotsPerWorker);
     table.read_number("max_clients", pool.max_clients, 1, layout::kMaxClients);
     table.read_number("max_waiting", pool.max_waiting, 1, layout::kMaxWaiters);
+    table.read_number("max_sessions", pool.max_sessions, 0, layout::kMaxSessions);
     table.read_bytes("slot_bytes", pool.slot_bytes, layout::kMinAreaBytes, layout::kMaxAreaBytes);
     pool.warm_bytes = std::min(pool.warm_bytes, pool.slot_bytes);
     table.read_bytes("warm_bytes", pool.warm_bytes, layout::kPageBytes, pool.slot_bytes);
@@ -223,7 +224,8 @@ class ConfigParser {
 }  // namespace
 
 layout::Geometry PoolConfig::geometry() const {
-  return {workers, slots_per_worker, max_clients, max_waiting, slot_bytes, warm_bytes};
+  return {workers,    slots_per_worker, max_clients, max_waiting,
+          slot_bytes, warm_bytes,       max_sessions};
 }
 
 std::string ConfigError::to_string() const {

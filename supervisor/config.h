@@ -56,6 +56,7 @@ struct PoolConfig {
   std::uint32_t max_waiting = 1024;
   std::uint64_t slot_bytes = std::uint64_t{64} << 20;
   std::uint64_t warm_bytes = std::uint64_t{256} << 10;
+  std::uint32_t max_sessions = 1024;
 
   // Who may attach. The supervisor's own user and root always may.
   std::string socket;  // default: shm::socket_path(name)

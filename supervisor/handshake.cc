@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "client_lib/shm/attachment.h"
 #include "slotring/version.h"
 #include "supervisor/log_lines.h"
 
@@ -77,9 +78,7 @@ Result<shm::Packet> receive_now(int socket) {
 
 Status send_welcome(int socket, wire::Role role, const std::string& pool, const PoolMemory& memory,
                     const Place& place) {
-  const layout::Geometry& g = memory.segment().geometry();
-  const wire::PoolGeometry geometry(g.max_workers, g.slots_per_worker, g.max_clients, g.max_waiters,
-                                    g.area_bytes, g.warm_bytes);
+  const wire::PoolGeometry geometry = shm::to_wire(memory.segment().geometry());
   flatbuffers::FlatBufferBuilder builder;
   const auto name = builder.CreateString(pool);
   const auto welcome = wire::CreateWelcome(

@@ -31,6 +31,7 @@ void keep_sizes(PoolConfig& config, const layout::Geometry& running, const Log& 
   config.max_waiting = running.max_waiters;
   config.slot_bytes = running.area_bytes;
   config.warm_bytes = running.warm_bytes;
+  config.max_sessions = running.max_sessions;
 }
 
 }  // namespace

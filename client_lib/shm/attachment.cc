@@ -29,12 +29,6 @@ Result<Packet> receive_welcome(int socket, MonotonicNs deadline) {
   return answer;
 }
 
-Geometry to_geometry(const wire::PoolGeometry& wire_geometry) {
-  return Geometry{wire_geometry.max_workers(), wire_geometry.slots_per_worker(),
-                  wire_geometry.max_clients(), wire_geometry.max_waiters(),
-                  wire_geometry.area_bytes(),  wire_geometry.warm_bytes()};
-}
-
 Status open_data(Attachment& joined, Packet& packet, const Geometry& geometry, wire::Role role) {
   const bool worker = role == wire::Role::Worker;
   Result<DataMemory> requests = DataMemory::open(std::move(packet.descriptors[1]), geometry,
@@ -49,6 +43,16 @@ Status open_data(Attachment& joined, Packet& packet, const Geometry& geometry, w
 }
 
 }  // namespace
+
+wire::PoolGeometry to_wire(const Geometry& g) {
+  return {g.max_workers, g.slots_per_worker, g.max_clients, g.max_waiters,
+          g.area_bytes,  g.warm_bytes,       g.max_sessions};
+}
+
+Geometry to_geometry(const wire::PoolGeometry& g) {
+  return {g.max_workers(), g.slots_per_worker(), g.max_clients(), g.max_waiters(),
+          g.area_bytes(),  g.warm_bytes(),       g.max_sessions()};
+}
 
 Result<Attachment> attach(int socket, wire::Role role, std::string_view name,
                           MonotonicNs deadline) {

@@ -28,6 +28,10 @@ struct Attachment {
   std::shared_ptr<DataMemory> replies;      // null for an observer
 };
 
+// A geometry as it travels, and back. What comes in is not checked: see layout::is_valid().
+wire::PoolGeometry to_wire(const Geometry& geometry);
+Geometry to_geometry(const wire::PoolGeometry& geometry);
+
 // Joins as `role`, giving `name` for the supervisor's log. Errors: what the supervisor refused with
 // (VERSION_MISMATCH, REFUSED, TOO_MANY_CLIENTS, POOL_DRAINING), DEADLINE_EXCEEDED, BAD_FRAME,
 // BAD_SEGMENT, and those of mapping memory.

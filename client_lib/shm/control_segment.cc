@@ -55,7 +55,7 @@ Result<ControlSegment> ControlSegment::create(std::string_view pool, const Geome
   const ControlOffsets offsets(geometry);
   Result<UniqueFd> memory = create_memory("slotring-control", offsets.total);
   if (!memory) return std::move(memory).error();
-  if (Status reserved = reserve(*memory, 0, offsets.total); !reserved) {
+  if (Status reserved = reserve(*memory, 0, offsets.reserved); !reserved) {
     return std::move(reserved).error();
   }
   Result<Mapping> mapping = Mapping::map(*memory, Access::kReadWrite, 0, offsets.total);
@@ -154,6 +154,18 @@ std::uint32_t ControlSegment::busy_slots(SeatIndex seat) const {
     if (word.state != layout::SlotState::kFree) ++busy;
   }
   return busy;
+}
+
+Status ControlSegment::back_stats(std::uint32_t client, std::uint32_t row) const {
+  const std::uint64_t in_place = row * sizeof(layout::CallStats) / layout::kPageBytes;
+  std::atomic<std::uint64_t>& pages = this->client(client).stats_pages;
+  const std::uint64_t bit = std::uint64_t{1} << in_place;
+  if ((pages.load(std::memory_order_relaxed) & bit) != 0) return Done{};
+  const std::uint64_t at =
+      offsets_.client_stats + client * layout::kClientStatsBytes + in_place * layout::kPageBytes;
+  if (Status reserved = reserve(memory_, at, layout::kPageBytes); !reserved) return reserved;
+  pages.fetch_or(bit, std::memory_order_relaxed);
+  return Done{};
 }
 
 }  // namespace slotring::shm

@@ -86,6 +86,32 @@ class ControlSegment {
                    geometry_.slots());
   }
   std::uint32_t free_ring_count() const { return offsets_.free_ring_count; }
+  layout::SessionRecord& session(std::uint32_t index) const {
+    assert(index < geometry_.max_sessions);
+    return at<layout::SessionRecord>(offsets_.sessions)[index];
+  }
+  AtomicWord& session_bucket(std::uint32_t index) const {
+    assert(index < offsets_.session_bucket_count);
+    return at<AtomicWord>(offsets_.session_buckets)[index];
+  }
+  // A power of two, or 0 where the pool has no sessions.
+  std::uint32_t session_bucket_count() const { return offsets_.session_bucket_count; }
+  layout::SettingRecord& setting(std::uint32_t index) const {
+    assert(index < layout::kMaxSettings);
+    return at<layout::SettingRecord>(offsets_.settings)[index];
+  }
+  layout::CallStats& seat_stats(SeatIndex seat) const {
+    assert(seat < geometry_.max_workers);
+    return at<layout::CallStats>(offsets_.seat_stats)[seat];
+  }
+  // REQUIRES: the page of the row is backed, see ClientRecord::stats_pages and back_stats().
+  layout::CallStats& client_stats(std::uint32_t client, std::uint32_t row) const {
+    assert(client < geometry_.max_clients && row < layout::kStatsMethods);
+    return at<layout::CallStats>(offsets_.client_stats)[client * layout::kStatsMethods + row];
+  }
+  // Backs the page of a client's row with memory, unless it is. Errors: OUT_OF_MEMORY. For the
+  // client itself.
+  Status back_stats(std::uint32_t client, std::uint32_t row) const;
 
   // slot / slots_per_worker by the divisor's reciprocal, 2^32 over it rounded up: exact while the
   // product of both is below 2^32, and several times faster on the path of every call.

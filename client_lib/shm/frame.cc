@@ -90,13 +90,18 @@ flatbuffers::Offset<wire::Error> build_error(flatbuffers::FlatBufferBuilder& bui
 void build_envelope(flatbuffers::FlatBufferBuilder& builder, const FrameHead& head,
                     const RareHead& rare) {
   flatbuffers::Offset<flatbuffers::String> method_name;
+  flatbuffers::Offset<flatbuffers::String> session;
   flatbuffers::Offset<wire::Error> error;
   if (!rare.method_name.empty()) {
     method_name = builder.CreateString(rare.method_name.data(), rare.method_name.size());
   }
+  if (!rare.session.empty()) {
+    session = builder.CreateString(rare.session.data(), rare.session.size());
+  }
   if (rare.error != nullptr) error = build_error(builder, *rare.error);
   wire::RarePartBuilder rare_part(builder);
   if (!method_name.IsNull()) rare_part.add_method_name(method_name);
+  if (!session.IsNull()) rare_part.add_session(session);
   if (!error.IsNull()) rare_part.add_error(error);
   const auto rare_at = rare_part.Finish();
   const wire::FixedPart fixed = to_wire(head);

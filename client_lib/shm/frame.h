@@ -48,8 +48,9 @@ struct FrameHead {
 struct RareHead {
   std::string_view method_name = {};
   const Error* error = nullptr;
+  std::string_view session = {};
 
-  bool empty() const { return method_name.empty() && error == nullptr; }
+  bool empty() const { return method_name.empty() && error == nullptr && session.empty(); }
 };
 
 // Bounds on texts in an envelope; longer ones are cut, a traceback at its start.

@@ -176,9 +176,7 @@ bool SupervisorLink::meet_supervisor(bool draining) {
 }
 
 Status SupervisorLink::send_resume(int socket, bool draining) const {
-  const Geometry& g = joined_.segment->geometry();
-  const wire::PoolGeometry geometry(g.max_workers, g.slots_per_worker, g.max_clients, g.max_waiters,
-                                    g.area_bytes, g.warm_bytes);
+  const wire::PoolGeometry geometry = to_wire(joined_.segment->geometry());
   flatbuffers::FlatBufferBuilder builder;
   const auto version_at = builder.CreateString(version());
   const auto pool = builder.CreateString(joined_.pool);

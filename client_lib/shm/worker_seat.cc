@@ -102,6 +102,9 @@ std::optional<RunningCall> WorkerSeat::try_start(SlotIndex slot) {
   if (call.head.method == 0 && frame->rare != nullptr && frame->rare->method_name() != nullptr) {
     call.method_name = frame->rare->method_name()->string_view();
   }
+  if (frame->rare != nullptr && frame->rare->session() != nullptr) {
+    call.session = frame->rare->session()->string_view();
+  }
   const MonotonicNs now = coarse_now();
   if (call.head.deadline_ns != kNever && now >= call.head.deadline_ns) {
     fail(call, Error{.code = ErrorCode::kDeadlineExceeded,

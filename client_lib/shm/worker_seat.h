@@ -44,6 +44,7 @@ struct RunningCall {
   SlotWord word;  // as started: RUNNING
   FrameHead head;
   std::string_view method_name;        // only when head.method is 0; valid until the next call
+  std::string_view session;            // empty for none; valid until the next call
   std::span<const std::byte> payload;  // in the request area, read-only
 };
 

@@ -60,9 +60,7 @@ void be_worker(int socket, shm::Attachment joined) {
 Input welcome(wire::Role role, const std::vector<std::uint8_t>& kinds) {
   Input input = {static_cast<std::uint8_t>(role)};
   append_packet(input, kinds, wire::Message::Welcome, [](flatbuffers::FlatBufferBuilder& b) {
-    const wire::PoolGeometry geometry(kGeometry.max_workers, kGeometry.slots_per_worker,
-                                      kGeometry.max_clients, kGeometry.max_waiters,
-                                      kGeometry.area_bytes, kGeometry.warm_bytes);
+    const wire::PoolGeometry geometry = shm::to_wire(kGeometry);
     return wire::CreateWelcomeDirect(b, "offered", 4711, 0, 1, &geometry).Union();
   });
   return input;

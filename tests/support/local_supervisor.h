@@ -35,9 +35,7 @@ struct WelcomeParts {
 };
 
 inline Status send_welcome(int socket, const WelcomeParts& parts) {
-  const layout::Geometry& g = parts.geometry;
-  const wire::PoolGeometry geometry(g.max_workers, g.slots_per_worker, g.max_clients, g.max_waiters,
-                                    g.area_bytes, g.warm_bytes);
+  const wire::PoolGeometry geometry = shm::to_wire(parts.geometry);
   flatbuffers::FlatBufferBuilder builder;
   const auto welcome = wire::CreateWelcome(builder, builder.CreateString("local"), ::getpid(),
                                            parts.index, parts.generation, &geometry,

@@ -14,14 +14,17 @@ namespace slotring {
 // Who is to blame, which decides what a caller can do about it.
 enum class ErrorCategory : std::uint8_t {
   kNone = 0,
-  kInvalid = 1,   // the caller's input: mend it
-  kNotFound = 2,  // no such method or pool
-  kHandler = 3,   // the Python handler raised
-  kResource = 4,  // saturated, or out of memory: try later
-  kTimeout = 5,   // a deadline passed, or the call was cancelled
-  kWorker = 6,    // the worker died, hung, or is not there
-  kProtocol = 7,  // a frame or a segment that no correct peer writes
-  kInternal = 8,  // a defect of Slotring
+  kInvalid = 1,      // validation: the caller's input; mend it
+  kNotFound = 2,     // no such method or pool
+  kHandler = 3,      // the Python handler raised
+  kResource = 4,     // saturated, or out of memory: try later
+  kTimeout = 5,      // a deadline passed, or the call was cancelled
+  kWorker = 6,       // the worker died, hung, or is not there
+  kProtocol = 7,     // a frame or a segment that no correct peer writes
+  kInternal = 8,     // a defect of Slotring
+  kProgram = 9,      // a program failed in its own terms (slotring.programs)
+  kDependency = 10,  // a Python package that the call needs is not there
+  kSession = 11,     // the session's state is lost, elsewhere, or cannot be kept
 };
 
 // The hundreds digit is the category.
@@ -31,8 +34,12 @@ enum class ErrorCode : std::uint16_t {
   kPayloadTooLarge = 101,
   kNotAttached = 102,
   kForked = 103,
+  kBroadcastOnly = 104,
+  kAlreadyExists = 105,
   kMethodNotFound = 200,
   kPoolNotFound = 201,
+  kSessionNotFound = 202,
+  kProgramNotFound = 203,
   kHandlerRaised = 300,
   kReplyNotConvertible = 301,
   kViewEscaped = 302,
@@ -40,16 +47,25 @@ enum class ErrorCode : std::uint16_t {
   kOutOfMemory = 401,
   kTooManyClients = 402,
   kSystemLimit = 403,
+  kSessionLimit = 404,
   kDeadlineExceeded = 500,
   kCancelled = 501,
   kWorkerLost = 600,
   kWorkerUnavailable = 601,
   kPoolDraining = 602,
+  kCircuitOpen = 603,
   kBadFrame = 700,
   kBadSegment = 701,
   kVersionMismatch = 702,
   kRefused = 703,
   kInternal = 800,
+  kProgramFailed = 900,
+  kDependencyMissing = 1000,
+  kSessionLost = 1100,
+  kSessionBusy = 1101,
+  kSessionConflict = 1102,
+  kSessionStateInvalid = 1103,
+  kSessionStoreFailed = 1104,
 };
 
 constexpr ErrorCategory category_of(ErrorCode code) {

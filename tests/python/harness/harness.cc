@@ -90,9 +90,7 @@ PyObject* welcome(PyObject* self, PyObject* arguments) {
   if (!*hello) return raise(self, hello->error());
   if ((*hello)->as<wire::Hello>() == nullptr) return raise(self, Error{.message = "no Hello"});
   pool.set_seat(0, layout::SeatState::kStarting, generation);
-  const layout::Geometry& g = pool.segment().geometry();
-  const wire::PoolGeometry geometry(g.max_workers, g.slots_per_worker, g.max_clients, g.max_waiters,
-                                    g.area_bytes, g.warm_bytes);
+  const wire::PoolGeometry geometry = shm::to_wire(pool.segment().geometry());
   flatbuffers::FlatBufferBuilder builder;
   const auto name = builder.CreateString("local");
   const auto message = wire::CreateWelcome(builder, name, ::getpid(), 0, generation, &geometry);

@@ -48,7 +48,7 @@ TEST(Config, AModuleIsEnough) {
   EXPECT_EQ(pool.module, "m");
   EXPECT_EQ(pool.python, "/usr/bin/python3");
   EXPECT_THAT(pool.python_path, ElementsAre("/etc/slotring/"));
-  EXPECT_EQ(pool.geometry(), (layout::Geometry{1, 4, 256, 1024, 64 << 20, 256 << 10}));
+  EXPECT_EQ(pool.geometry(), (layout::Geometry{1, 4, 256, 1024, 64 << 20, 256 << 10, 1024}));
   EXPECT_TRUE(layout::is_valid(pool.geometry()));
   EXPECT_FALSE(pool.lets_others_in());
   EXPECT_THAT(pool.socket, ::testing::EndsWith("/p.sock"));
@@ -98,7 +98,7 @@ TEST(Config, EveryKeyIsRead) {
   EXPECT_EQ(pool.package_path, "/etc/slotring/package");
   EXPECT_EQ(pool.directory, "/");
   EXPECT_THAT(pool.env, ElementsAre(::testing::Pair("OMP_NUM_THREADS", "1")));
-  EXPECT_EQ(pool.geometry(), (layout::Geometry{3, 2, 10, 20, 1 << 20, 8192}));
+  EXPECT_EQ(pool.geometry(), (layout::Geometry{3, 2, 10, 20, 1 << 20, 8192, 1024}));
   EXPECT_EQ(pool.socket, "/etc/slotring/p.sock");
   EXPECT_THAT(pool.allow_users, ElementsAre(0u, 1234u));
   EXPECT_THAT(pool.allow_groups, ElementsAre(0u, 5u));

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import sys
@@ -29,6 +30,7 @@ def make(worker: _native.Worker, methods: list[Method]) -> list[Method]:
             "pid": os.getpid(),
             "uptime_s": time.monotonic() - started,
             "versions": _versions(),
+            "dspy_available": dspy_available(),
         }
 
     def list_methods(request: Any) -> list[dict[str, str]]:
@@ -39,6 +41,14 @@ def make(worker: _native.Worker, methods: list[Method]) -> list[Method]:
 
     all_methods += [as_method("methods", list_methods), as_method("ping", ping), *methods]
     return all_methods
+
+
+def dspy_available() -> bool:
+    """Whether DSPy can be imported here; it is not imported for that."""
+    try:
+        return importlib.util.find_spec("dspy") is not None
+    except (ImportError, ValueError):  # of a finder, or a module put there by hand
+        return False
 
 
 def _versions() -> dict[str, str]:

@@ -75,6 +75,19 @@ class CallError(Exception):
         self.retryable = bool(retryable)
 
 
+class ProgramError(CallError):
+    """A program failed (slotring.programs). With a cause, the caller learns its type, and where.
+
+    A failure that comes from no exception has no cause.
+    """
+
+    def __init__(self, message: str, cause: BaseException | None = None) -> None:
+        if cause is not None:
+            message = f"{message}: {type_name(cause)}: {_text_of(cause)}"
+        super().__init__(message, ErrorCode.PROGRAM_FAILED)
+        self.cause = cause
+
+
 class Terminated(BaseException):
     """SIGTERM has come: ends the running handler, then the worker. Not for user code."""
 
@@ -102,7 +115,11 @@ def describe(exception: BaseException) -> tuple[int, bool, str, str, str]:
     python_type = _clip(type_name(exception), _MAX_TYPE_BYTES)
     if isinstance(exception, CallError):
         message = _clip(_text_of(exception), _MAX_MESSAGE_BYTES)
-        return exception.code, exception.retryable, message, python_type, ""
+        traceback = ""
+        if isinstance(exception, ProgramError) and exception.cause is not None:
+            python_type = _clip(type_name(exception.cause), _MAX_TYPE_BYTES)
+            traceback = _clip_middle(_traceback_of(exception.cause), _MAX_TRACEBACK_BYTES)
+        return exception.code, exception.retryable, message, python_type, traceback
     if isinstance(exception, Terminated):
         message = "the worker was told to end (SIGTERM) while it ran the call"
         return ErrorCode.WORKER_LOST, False, message, "", ""

@@ -1,0 +1,293 @@
+"""The service ``Programs``: named programs, created and executed by name.
+
+docs/programs.md has each command's request, reply and errors.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, MutableMapping
+from typing import Any
+
+from slotring import lifetime
+from slotring.errors import CallError, ErrorCode, ProgramError
+from slotring.handlers import handler, service
+from slotring.programs.catalogue import (
+    BuiltPrograms,
+    Definitions,
+    Figures,
+    GlobalDefinitions,
+    Record,
+    SessionDefinitions,
+    needs_session,
+    not_found,
+)
+from slotring.programs.definition import Definition, check_name, is_there
+from slotring.programs.language_model import LanguageModel
+from slotring.programs.requests import Key, invalid, read
+from slotring.programs.signature import Mismatch
+
+DATA_KEY = "slotring.programs.data"  # in a session's state: what update_session_data keeps
+
+SCOPES = ("session", "global")
+
+
+@service
+class Programs:
+    """One worker's part of it. A pool serves it by ``module = "slotring.programs"``."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._built = BuiltPrograms()
+        self._figures = Figures()
+        self._language_model = LanguageModel()
+
+    @handler  # TODO broadcast=True
+    def configure_lm(self, request: Any) -> dict[str, Any]:
+        """Says which language model DSPy's programs use. By broadcast only."""
+        return self._language_model.configure(request)
+
+    @handler
+    def create_program(self, request: Any, ctx: Any) -> dict[str, Any]:
+        """Keeps a program's definition under a name, after making the program once."""
+        wanted = read(
+            "create_program",
+            request,
+            {
+                "name": Key(str),
+                "type": Key(str),
+                "signature": Key((str, dict)),
+                "options": Key(dict, {}),
+                "description": Key(str, ""),
+                "scope": Key(str, "session"),
+                "replace": Key(bool, False),
+            },
+        )
+        definition = Definition.parse(wanted["name"], wanted)
+        kept, session = self._kept("create_program", wanted["scope"], definition.name, ctx)
+        record = Record(kept.scope, definition, time.time())
+        created = kept.admits(record, wanted["replace"])
+        # What cannot be made is not kept. A global program that another worker has put in a shared
+        # store is made here all the same: the broadcast tells whether each worker can.
+        if created or kept.scope == "global":
+            self._built.get(session, record)
+        if created:
+            kept.put(record)
+        return {"name": definition.name, "scope": kept.scope, "created": created}
+
+    @handler
+    def execute_program(self, request: Any, ctx: Any) -> dict[str, Any]:
+        """Executes a program; checks its inputs and its outputs."""
+        wanted = read("execute_program", request, {"name": Key(str), "inputs": Key(dict, {})})
+        record, session = self._find(wanted["name"], ctx)
+        signature = record.definition.signature
+        try:
+            inputs = signature.check_inputs(wanted["inputs"])
+        except Mismatch as mismatch:
+            raise invalid(f"execute_program: {wanted['name']!r}: {mismatch}") from None
+        built = self._built.get(session, record)
+        failed = True
+        started = time.perf_counter()
+        try:
+            result = built.program(inputs)
+            seconds = time.perf_counter() - started
+            outputs = signature.check_outputs(result)
+            failed = False
+        except CallError:
+            raise
+        except Mismatch as mismatch:
+            raise ProgramError(
+                f"the program {wanted['name']!r} broke its signature: {mismatch}"
+            ) from None
+        except Exception as error:
+            raise ProgramError(f"the program {wanted['name']!r} failed", error) from error
+        finally:
+            took = time.perf_counter() - started
+            for figures in (self._figures, built.figures):
+                figures.count(took, failed)
+        return {
+            "name": wanted["name"],
+            "scope": record.scope,
+            "outputs": outputs,
+            "execution_time": seconds,
+        }
+
+    @handler
+    def list_programs(self, request: Any, ctx: Any) -> dict[str, Any]:
+        """Lists programs: those of the call's session, then the global ones."""
+        scope = read("list_programs", request, {"scope": Key(str, "all")})["scope"]
+        if scope != "all" and scope not in SCOPES:
+            raise invalid(f"list_programs: the scope is {scope!r}; it is all, session or global")
+        if scope == "session" and _session(ctx) is None:
+            raise needs_session("list_programs")
+        kept = [k for k in self._places(ctx) if scope in ("all", k.scope)]
+        programs = [record.summary() for k in kept for record in k.records()]
+        return {"programs": programs, "count": len(programs)}
+
+    @handler
+    def delete_program(self, request: Any, ctx: Any) -> dict[str, Any]:
+        """Forgets a program."""
+        wanted = read(
+            "delete_program",
+            request,
+            {"name": Key(str), "scope": Key(str, "session"), "missing_ok": Key(bool, False)},
+        )
+        check_name(wanted["name"])
+        kept, session = self._kept("delete_program", wanted["scope"], wanted["name"], ctx)
+        deleted = kept.remove(wanted["name"])
+        self._built.drop(session, wanted["name"])
+        # Of a global one each worker is told; where they share a store, one of them finds it.
+        if not (deleted or wanted["missing_ok"] or kept.scope == "global"):
+            raise not_found(wanted["name"], kept.names())
+        return {"name": wanted["name"], "scope": kept.scope, "deleted": deleted}
+
+    @handler
+    def get_program_info(self, request: Any, ctx: Any) -> dict[str, Any]:
+        """Tells a program's definition, and what this worker has counted of it."""
+        name = read("get_program_info", request, {"name": Key(str)})["name"]
+        record, session = self._find(name, ctx)
+        built = self._built.find(session, record)
+        return {
+            "name": name,
+            "scope": record.scope,
+            **record.definition.as_value(),
+            "created_at": record.created_at,
+            "built": built is not None,
+            **(built.figures if built is not None else Figures()).as_value(),
+        }
+
+    @handler
+    def get_stats(self, request: Any, ctx: Any) -> dict[str, Any]:
+        """Tells how many programs there are, and what this worker has executed."""
+        read("get_stats", request, {})
+        counts = dict.fromkeys(SCOPES, 0)
+        for kept in self._places(ctx):
+            counts[kept.scope] = len(kept.names())
+        return {
+            "programs": counts,
+            "built": len(self._built),
+            **self._figures.as_value(),
+            "uptime_s": time.monotonic() - self._started,
+            "dspy_available": is_there("dspy"),
+            "language_model": self._language_model.as_value(),
+        }
+
+    @handler
+    def cleanup(self, request: Any) -> dict[str, Any]:
+        """Drops the programs that this worker has made; they are made again when executed."""
+        read("cleanup", request, {})
+        return {"dropped": self._built.clear()}
+
+    @handler
+    def reset_state(self, request: Any, ctx: Any) -> dict[str, Any]:
+        """Forgets the session's programs and data, and nothing else that the session keeps."""
+        read("reset_state", request, {})
+        session = _session(ctx)
+        if session is None:
+            raise needs_session("reset_state")
+        self._built.drop(_name(session))
+        programs = SessionDefinitions(session).clear()
+        data = session.pop(DATA_KEY, {})
+        return {"programs": programs, "data": len(data)}
+
+    @handler
+    def cleanup_session(self, request: Any, ctx: Any) -> dict[str, Any]:
+        """Ends the session: all of its state goes, its programs and data with it."""
+        read("cleanup_session", request, {})
+        session = _session(ctx)
+        if session is None:
+            raise needs_session("cleanup_session")
+        programs, data = len(SessionDefinitions(session).names()), len(_data(session))
+        self._built.drop(_name(session))
+        lifetime.end_session(session)
+        return {"programs": programs, "data": data}
+
+    @handler
+    def get_session_data(self, request: Any, ctx: Any) -> dict[str, Any]:
+        """Tells the session's data, or those of some keys, which have to be there."""
+        wanted = read("get_session_data", request, {"keys": Key(list, [])})["keys"]
+        session = _session(ctx)
+        if session is None:
+            raise needs_session("get_session_data")
+        data = _data(session)
+        missing = [key for key in wanted if key not in data]
+        if missing:
+            raise invalid(f"get_session_data: there is no {', '.join(map(repr, missing))}")
+        return {"data": {key: data[key] for key in wanted or data}}
+
+    @handler
+    def update_session_data(self, request: Any, ctx: Any) -> dict[str, Any]:
+        """Sets keys of the session's data, and removes others."""
+        wanted = read(
+            "update_session_data", request, {"data": Key(dict, {}), "remove": Key(list, [])}
+        )
+        session = _session(ctx)
+        if session is None:
+            raise needs_session("update_session_data")
+        data = {**_data(session), **wanted["data"]}
+        removed = [key for key in wanted["remove"] if data.pop(key, session) is not session]
+        if wanted["data"] or removed:
+            session[DATA_KEY] = data
+        return {"set": len(wanted["data"]), "removed": len(removed), "count": len(data)}
+
+    @handler
+    def shutdown(self, request: Any) -> dict[str, Any]:
+        """Ends this worker after its reply; the supervisor starts another."""
+        read("shutdown", request, {})
+        lifetime.end_worker()
+        return {"status": "ending", "pid": os.getpid()}
+
+    def _kept(
+        self, command: str, scope: str, name: str, ctx: Any
+    ) -> tuple[Definitions, str]:
+        """Where a command changes definitions, and whose they are for BuiltPrograms."""
+        if scope == "global":
+            if ctx.call_id != 0:
+                raise CallError(
+                    f"{command}: a global program is for all workers of the pool: broadcast the "
+                    f"call, with the key 'program/{name}'",
+                    ErrorCode.BROADCAST_ONLY,
+                )
+            return GlobalDefinitions(), ""
+        if scope != "session":
+            raise invalid(f"{command}: the scope is {scope!r}; it is session or global")
+        session = _session(ctx)
+        if session is None:
+            raise needs_session(f"{command}: a program of the scope 'session'")
+        return SessionDefinitions(session), _name(session)
+
+    def _places(self, ctx: Any) -> Iterator[Definitions]:
+        """Where programs are looked for, in this order."""
+        session = _session(ctx)
+        if session is not None:
+            yield SessionDefinitions(session)
+        yield GlobalDefinitions()
+
+    def _find(self, name: str, ctx: Any) -> tuple[Record, str]:
+        for kept in self._places(ctx):
+            record = kept.find(name)
+            if record is not None:
+                session = _session(ctx)
+                owner = kept.scope == "session" and session is not None
+                return record, _name(session) if owner else ""
+        raise not_found(name, [n for kept in self._places(ctx) for n in kept.names()])
+
+
+def _session(ctx: Any) -> MutableMapping[str, Any] | None:
+    found: MutableMapping[str, Any] | None = ctx.session
+    return found
+
+
+def _name(session: Any) -> str:
+    return str(session.name)
+
+
+def _data(session: MutableMapping[str, Any]) -> dict[str, Any]:
+    data = session.get(DATA_KEY, {})
+    if not isinstance(data, dict):
+        raise CallError(
+            f"the state's key {DATA_KEY!r} holds no data: something else wrote it",
+            ErrorCode.SESSION_STATE_INVALID,
+        )
+    return data

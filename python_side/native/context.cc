@@ -8,6 +8,7 @@ struct Context {
   PyObject_HEAD const shm::WorkerSeat* seat;  // null when the call is over
   const shm::RunningCall* call;
   PyObject* method;
+  PyObject* session;
   std::uint64_t call_id;
   std::uint64_t deadline_ns;
 };
@@ -20,6 +21,10 @@ PyObject* get_call_id(PyObject* self, void* /*closure*/) {
 
 PyObject* get_method(PyObject* self, void* /*closure*/) {
   return Ref::share(as_context(self)->method).release();
+}
+
+PyObject* get_session(PyObject* self, void* /*closure*/) {
+  return Ref::share(as_context(self)->session).release();
 }
 
 PyObject* get_remaining_s(PyObject* self, void* /*closure*/) {
@@ -40,12 +45,15 @@ PyObject* get_cancelled(PyObject* self, void* /*closure*/) {
 
 void deallocate(PyObject* self) {
   Py_XDECREF(as_context(self)->method);
+  Py_XDECREF(as_context(self)->session);
   free_object(self);
 }
 
 PyGetSetDef context_getset[] = {
     {"call_id", get_call_id, nullptr, "The call's number, unique in its pool.", nullptr},
     {"method", get_method, nullptr, "The name that the method was called by.", nullptr},
+    {"session", get_session, nullptr, "The call's session, a mapping; None when it has none.",
+     nullptr},
     {"remaining_s", get_remaining_s, nullptr,
      "Seconds until the call's deadline, not below 0; None when it has none.", nullptr},
     {"cancelled", get_cancelled, nullptr,
@@ -72,12 +80,13 @@ PyType_Spec context_spec = {
 };
 
 Ref new_context(PyTypeObject* context_type, const shm::WorkerSeat& seat,
-                const shm::RunningCall& call, PyObject* method) {
+                const shm::RunningCall& call, PyObject* method, PyObject* session) {
   Context* context = PyObject_New(Context, context_type);
   if (context == nullptr) return Ref();
   context->seat = &seat;
   context->call = &call;
   context->method = Ref::share(method).release();
+  context->session = Ref::share(session).release();
   context->call_id = call.head.call_id;
   context->deadline_ns = call.head.deadline_ns;
   return Ref::steal(as_object(context));

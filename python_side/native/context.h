@@ -11,9 +11,9 @@
 namespace slotring::python {
 
 // A context of a running call; null with a Python exception. `seat` and `call` must live until
-// end_context(). `method` is the method's name, a str.
+// end_context(). `method` is the method's name, a str; `session` the call's session, or None.
 Ref new_context(PyTypeObject* context_type, const shm::WorkerSeat& seat,
-                const shm::RunningCall& call, PyObject* method);
+                const shm::RunningCall& call, PyObject* method, PyObject* session);
 void end_context(PyObject* context);
 
 extern PyType_Spec context_spec;

@@ -2,6 +2,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
+#include "python_side/native/call_session.h"
 #include "python_side/native/context.h"
 #include "python_side/native/error.h"
 #include "python_side/native/value.h"
@@ -43,6 +46,7 @@ void Server::bind(std::vector<Method> methods, const std::vector<std::uint16_t>&
 bool Server::serve(const SlowPath& slow_path) {
   while (!stopped_.load(std::memory_order_relaxed)) {
     if (attention_.load(std::memory_order_relaxed) && !attend()) return false;
+    if (alarm_ns_ != shm::kNever && !run_due_alarm(slow_path)) return false;
     if (const std::optional<shm::RunningCall> call = seat_.try_next()) {
       run(*call, slow_path);
       give_turn();
@@ -58,8 +62,9 @@ bool Server::serve(const SlowPath& slow_path) {
 void Server::run(const shm::RunningCall& call, const SlowPath& slow_path) {
   pulse_.call_started();
   const Method* method = find(call);
-  Result<WrittenReply> outcome =
-      method != nullptr ? invoke(*method, call, slow_path) : no_such_method(call, slow_path);
+  Ref session;
+  Result<WrittenReply> outcome = method != nullptr ? invoke(*method, call, slow_path, session)
+                                                   : no_such_method(call, slow_path);
   if (disowned_) [[unlikely]] {
     constexpr char kLine[] = "slotring: a process forked by a handler came back from it; it ends\n";
     [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kLine, sizeof(kLine) - 1);
@@ -70,6 +75,11 @@ void Server::run(const shm::RunningCall& call, const SlowPath& slow_path) {
       outcome = std::move(closed).error();
     }
   }
+  if (session) [[unlikely]] {
+    const Status kept =
+        close_session(slow_path.sessions, slow_path.describe, session.get(), outcome.ok());
+    if (!kept && outcome) outcome = kept.error();
+  }
   if (outcome) {
     const Status replied = seat_.reply(call, outcome->kind, outcome->bytes);
     if (!replied) seat_.fail(call, replied.error());
@@ -78,15 +88,22 @@ void Server::run(const shm::RunningCall& call, const SlowPath& slow_path) {
   }
 }
 
-// All references to the request and the result are gone when this returns.
+// All references to the request and the result are gone when this returns, but for what the
+// session's state has of them.
 Result<WrittenReply> Server::invoke(const Method& method, const shm::RunningCall& call,
-                                    const SlowPath& slow_path) {
+                                    const SlowPath& slow_path, Ref& session) {
+  if (!call.session.empty()) [[unlikely]] {
+    Result<Ref> opened = open_session(slow_path.sessions, slow_path.describe, call);
+    if (!opened) return opened.error();
+    session = *std::move(opened);
+  }
   const Result<Ref> request = open_request(call);
   if (!request) return request.error();
   PyObject* argument = request->get();
   Ref result;
   if (method.wants_context) {
-    const Ref context = new_context(context_type_, seat_, call, method.name_object.get());
+    const Ref context = new_context(context_type_, seat_, call, method.name_object.get(),
+                                    session ? session.get() : Py_None);
     if (!context) return take_exception(ErrorCode::kInternal);
     result = Ref::steal(
         PyObject_CallFunctionObjArgs(method.handler.get(), argument, context.get(), nullptr));
@@ -170,6 +187,12 @@ bool Server::attend() {
   return PyErr_CheckSignals() == 0;
 }
 
+bool Server::run_due_alarm(const SlowPath& slow_path) {
+  if (shm::monotonic_now() < alarm_ns_) return true;
+  alarm_ns_ = shm::kNever;
+  return static_cast<bool>(Ref::steal(PyObject_CallMethod(slow_path.sessions, "alarm", nullptr)));
+}
+
 void Server::wait() {
   const std::uint32_t spins = spins_with_gil_.next();
   for (std::uint32_t i = 0; i < spins; ++i) {
@@ -182,8 +205,9 @@ void Server::wait() {
   if (spins > 0) spins_with_gil_.miss();
   calls_in_turn_ = 0;
   const GilRelease released;
-  seat_.wait(draining_.load(std::memory_order_relaxed) ? shm::monotonic_now() + kDrainLookNs
-                                                       : shm::kNever);
+  seat_.wait(draining_.load(std::memory_order_relaxed)
+                 ? std::min(alarm_ns_, shm::monotonic_now() + kDrainLookNs)
+                 : alarm_ns_);
 }
 
 void Server::give_turn() {

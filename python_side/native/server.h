@@ -36,6 +36,7 @@ struct Method {
 struct SlowPath {
   PyObject* describe;        // describe(exception) -> (code, retryable, message, type, traceback)
   PyObject* no_such_method;  // no_such_method(name) -> message
+  PyObject* sessions;        // a worker_sessions.WorkerSessions
 };
 
 class Server {
@@ -58,18 +59,21 @@ class Server {
   void drain();      // serve what is requested or claimed, then leave
   void stop();       // leave after the running call
   void interrupt();  // look at signals soon
+  // serve() calls sessions.alarm() then, between calls; kNever for not at all. On its thread.
+  void set_alarm(shm::MonotonicNs at) { alarm_ns_ = at; }
   // For a process forked by a handler: it must never end a call that is its parent's.
   void disown() { disowned_ = true; }
 
  private:
   void run(const shm::RunningCall& call, const SlowPath& slow_path);
   Result<WrittenReply> invoke(const Method& method, const shm::RunningCall& call,
-                              const SlowPath& slow_path);
+                              const SlowPath& slow_path, Ref& session);
   Result<Ref> open_request(const shm::RunningCall& call);
   Result<Ref> read_request_value(const shm::RunningCall& call);
   const Method* find(const shm::RunningCall& call) const;
   Error no_such_method(const shm::RunningCall& call, const SlowPath& slow_path) const;
   bool attend();
+  bool run_due_alarm(const SlowPath& slow_path);
   void wait();
   void give_turn();
   bool more_expected() const;
@@ -85,6 +89,7 @@ class Server {
   std::vector<std::byte> private_copy_;  // of a request to be parsed
   shm::LearnedTries spins_with_gil_;
   std::uint32_t calls_in_turn_ = 0;  // since the GIL was last released
+  shm::MonotonicNs alarm_ns_ = shm::kNever;
 
   std::atomic<bool> attention_{false};
   std::atomic<bool> draining_{false};

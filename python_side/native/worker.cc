@@ -9,6 +9,7 @@
 #include "python_side/native/error.h"
 #include "python_side/native/module.h"
 #include "python_side/native/server.h"
+#include "python_side/native/session_table.h"
 
 namespace slotring::python {
 
@@ -116,10 +117,18 @@ PyObject* fail_setup(PyObject* self, PyObject* arguments) {
 
 PyObject* serve(PyObject* self, PyObject* arguments) {
   SlowPath slow_path{};
-  if (!PyArg_ParseTuple(arguments, "OO", &slow_path.describe, &slow_path.no_such_method)) {
+  if (!PyArg_ParseTuple(arguments, "OOO", &slow_path.describe, &slow_path.no_such_method,
+                        &slow_path.sessions)) {
     return nullptr;
   }
   return joined_of(self).server.serve(slow_path) ? Ref::share(Py_None).release() : nullptr;
+}
+
+PyObject* set_alarm(PyObject* self, PyObject* after) {
+  const double after_s = after == Py_None ? 0 : PyFloat_AsDouble(after);
+  if (PyErr_Occurred() != nullptr) return nullptr;
+  joined_of(self).server.set_alarm(after == Py_None ? shm::kNever : deadline_after(after_s));
+  return Ref::share(Py_None).release();
 }
 
 PyObject* watch(PyObject* self, PyObject* arguments) {
@@ -189,6 +198,12 @@ PyObject* get_generation(PyObject* self, void* /*closure*/) {
   return PyLong_FromUnsignedLong(joined_of(self).server.seat().generation());
 }
 
+PyObject* get_sessions(PyObject* self, void* /*closure*/) {
+  const auto* state = static_cast<ModuleState*>(PyType_GetModuleState(Py_TYPE(self)));
+  return new_session_table(state->session_table_type, self, joined_of(self).server.seat())
+      .release();
+}
+
 // What SeatRecord says: this worker's own word for the call that it runs.
 PyObject* get_running(PyObject* self, void* /*closure*/) {
   const shm::WorkerSeat& seat = joined_of(self).server.seat();
@@ -200,6 +215,7 @@ PyMethodDef worker_methods[] = {
     {"publish", publish_methods, METH_VARARGS, "Says Ready and waits until it is published."},
     {"fail_setup", fail_setup, METH_VARARGS, "Tells the supervisor that setting up has failed."},
     {"serve", serve, METH_VARARGS, "Serves calls until drained or stopped."},
+    {"set_alarm", set_alarm, METH_O, "serve() calls sessions.alarm() so many seconds from now."},
     {"watch", watch, METH_VARARGS, "Looks after signals and supervisors; returns when orphaned."},
     {"drain", drain, METH_NOARGS, "Makes serve() return when nothing is left to serve."},
     {"stop", stop, METH_NOARGS, "Makes serve() return after the running call."},
@@ -213,6 +229,7 @@ PyMethodDef worker_methods[] = {
 PyGetSetDef worker_getset[] = {
     {"pool", get_pool, nullptr, "The pool's name.", nullptr},
     {"seat", get_seat, nullptr, "The worker's place in its pool, from 0.", nullptr},
+    {"sessions", get_sessions, nullptr, "The pool's table of sessions.", nullptr},
     {"running", get_running, nullptr, "Names the call that runs; 0 when none does.", nullptr},
     {"generation", get_generation, nullptr, "Grows with each worker on this seat.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},

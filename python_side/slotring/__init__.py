@@ -31,6 +31,9 @@ reply then, and the slot is not used again before the handler has ended, so a lo
 ``ctx.cancelled`` (of a second parameter, see :func:`handler`) says so at any time, and in a
 coroutine ``asyncio.CancelledError`` is raised, once, at its next ``await``. It may clean up, or
 catch it and go on. In a pool with ``call_time_limit_s`` a worker whose call takes longer is killed.
+
+A call may be one of a session: ``ctx.session`` is a mapping then that its later calls find again
+(:class:`Session`), and None otherwise.
 """
 
 import sys
@@ -41,15 +44,19 @@ if sys.version_info < (3, 11):
 from slotring._native import VERSION as __version__
 from slotring._native import Context
 from slotring.errors import CallError, ErrorCode
-from slotring.handlers import handler, service, setup, teardown
+from slotring.handlers import handler, service, session_end, session_start, setup, teardown
+from slotring.sessions import Session
 
 __all__ = [
     "CallError",
     "Context",
     "ErrorCode",
+    "Session",
     "__version__",
     "handler",
     "service",
+    "session_end",
+    "session_start",
     "setup",
     "teardown",
 ]

@@ -1,7 +1,9 @@
 """The native part: see python_side/native/."""
 
 from collections.abc import Buffer, Callable
-from typing import Any, final
+from typing import Any, Protocol, final
+
+from slotring.sessions import Session
 
 VERSION: str
 MAX_METHODS: int
@@ -19,11 +21,43 @@ class Context:
     @property
     def method(self) -> str: ...
     @property
+    def session(self) -> Session | None:
+        """The call's session; None when it has none."""
+    @property
     def remaining_s(self) -> float | None:
         """Seconds until the call's deadline, not below 0; None when it has none."""
     @property
     def cancelled(self) -> bool:
         """Whether nobody waits for the reply any more: cancelled, late, or the caller died."""
+
+class _Sessions(Protocol):
+    def open(self, name: str, deadline: float | None, /) -> Session: ...
+    def close(self, session: Session, succeeded: bool, /) -> None: ...
+    def alarm(self) -> None: ...
+
+@final
+class SessionTable:
+    """The pool's sessions (client_lib/shm/session_table.h). A session is at (index, incarnation).
+
+    A standing says where its state is: 0 nowhere, 1 at this worker, 2 at another, 3 lost.
+    """
+
+    def open(self, name: str, /) -> tuple[int, int]:
+        """The session of this name, made if need be. Raises Failure."""
+    def find(self, name: str, /) -> tuple[int, int] | None: ...
+    def look(self, index: int, incarnation: int, /) -> tuple[int, int] | None:
+        """(word, standing) now; None when that session has ended."""
+    def declare_lost(self, index: int, word: int, /) -> bool:
+        """The state is gone; True for the one caller that is to tell it."""
+    def hold(self, index: int, word: int, /) -> bool:
+        """This worker has the state from now on; False when the word is another by now."""
+    def end(self, index: int, word: int, /) -> bool: ...
+    def calls(self, index: int, /) -> int:
+        """How many calls of the session have ended."""
+    def due(self, ttl_s: float, /) -> tuple[list[tuple[str, int, int]], float | None]:
+        """(name, index, incarnation) of those unused for so long; seconds until the next is."""
+    def list(self) -> list[tuple[str, float, float, int]]:
+        """(name, created in seconds since 1970, seconds unused, standing) of each."""
 
 class Worker:
     """A seat in a pool. serve() belongs to one thread, the rest of its life's events to any."""
@@ -55,9 +89,14 @@ class Worker:
         self,
         describe: Callable[[BaseException], tuple[int, bool, str, str, str]],
         no_such_method: Callable[[str], str],
+        sessions: _Sessions,
         /,
     ) -> None:
         """Serves calls until drained or stopped; raises what a signal's handler raises."""
+    @property
+    def sessions(self) -> SessionTable: ...
+    def set_alarm(self, after_s: float | None, /) -> None:
+        """serve() calls alarm() of its sessions then, between calls; None for not at all."""
     def watch(self, wake_fd: int, patience_s: float | None, stay_for_clients: bool, /) -> None:
         """Drains when the supervisor says so, and meets the next one when it is gone. Returns when
         there has been none for that long, and no client if the worker is to stay for one. Bytes at

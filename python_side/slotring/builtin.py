@@ -1,4 +1,4 @@
-"""Methods that every worker has: ``ping`` and ``methods``."""
+"""Methods that every worker has: ``ping``, ``methods``, ``sessions`` and ``end_session``."""
 
 from __future__ import annotations
 
@@ -10,12 +10,19 @@ import time
 from typing import Any
 
 from slotring import _native
+from slotring.errors import CallError, ErrorCode
 from slotring.handlers import Method, as_method
+from slotring.worker_sessions import WorkerSessions
 
-NAMES = ("methods", "ping")
+NAMES = ("end_session", "methods", "ping", "sessions")
+
+# How many sessions are listed unless the request says {"most": n}.
+_LISTED_SESSIONS = 1000
 
 
-def make(worker: _native.Worker, methods: list[Method]) -> list[Method]:
+def make(
+    worker: _native.Worker, methods: list[Method], sessions: WorkerSessions
+) -> list[Method]:
     """The built-in methods of a worker that serves ``methods`` besides."""
     started = time.monotonic()
     all_methods: list[Method] = []
@@ -39,7 +46,25 @@ def make(worker: _native.Worker, methods: list[Method]) -> list[Method]:
             {"name": m.name, "signature": m.signature, "summary": m.summary} for m in all_methods
         ]
 
-    all_methods += [as_method("methods", list_methods), as_method("ping", ping), *methods]
+    def list_sessions(request: Any) -> list[dict[str, Any]]:
+        """Lists the pool's sessions, those used last first: at most {"most": 1000}."""
+        most = request.get("most", _LISTED_SESSIONS) if isinstance(request, dict) else None
+        return sessions.listing(_LISTED_SESSIONS if most is None else int(most))
+
+    def end_session(request: Any, ctx: _native.Context) -> dict[str, Any]:
+        """Ends the session that it is called in; its state is gone then."""
+        if ctx.session is None:
+            raise CallError("call it in the session to end", ErrorCode.INVALID_ARGUMENT)
+        sessions.end(ctx.session)
+        return {"ended": True}
+
+    all_methods += [
+        as_method("end_session", end_session),
+        as_method("methods", list_methods),
+        as_method("ping", ping),
+        as_method("sessions", list_sessions),
+        *methods,
+    ]
     return all_methods
 
 

@@ -5,7 +5,8 @@ module holds, in the order in which it stands there:
 
 - ``@handler`` functions, imported ones too,
 - ``@service`` classes: made once, with no arguments; their ``@handler`` methods are served,
-- ``@setup`` functions are called before the first call, ``@teardown`` functions after the last.
+- ``@setup`` functions are called before the first call, ``@teardown`` functions after the last,
+- ``@session_start`` and ``@session_end`` functions, a service's methods too, around each session.
 
 Making a service is its set-up, its ``close()``, if it has one, its tear-down. Tear-downs run in
 reverse order, those of what was set up only.
@@ -20,11 +21,13 @@ from typing import Any, NamedTuple, TypeVar, overload
 
 from slotring._native import MAX_NAME_BYTES
 from slotring.coroutines import Coroutines
+from slotring.sessions import Hooks
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Class = TypeVar("Class", bound=type)
 
 _MARK = "__slotring__"
+_HOOKS = ("session_start", "session_end")
 
 
 class _Mark(NamedTuple):
@@ -69,20 +72,39 @@ def teardown(function: Function) -> Function:
     return _mark(function, "teardown", None)
 
 
+def session_start(function: Function) -> Function:
+    """Makes a function run as ``f(session)`` when a session is first touched that has no state yet.
+
+    What it raises fails the call; then the session has not started, and the next one tries again.
+    """
+    return _mark(function, "session_start", None)
+
+
+def session_end(function: Function) -> Function:
+    """Makes a function run as ``f(session)`` after a session has ended, with its last state."""
+    return _mark(function, "session_end", None)
+
+
 def service(cls: Class) -> Class:
     """Makes a class a service: one object a worker, whose ``@handler`` methods are served."""
     return _mark(cls, "service", None)
 
 
 def collect(
-    module: ModuleType, tear_downs: contextlib.ExitStack, loop: Coroutines | None = None
+    module: ModuleType,
+    tear_downs: contextlib.ExitStack,
+    loop: Coroutines | None = None,
+    hooks: Hooks | None = None,
 ) -> list[Method]:
     """Sets up what ``module`` holds; returns its methods. ``tear_downs`` learns how to undo it.
 
-    ``loop`` runs its coroutine functions; without one, they run on one of their own.
+    ``loop`` runs its coroutine functions; without one, they run on one of their own. ``hooks``
+    learns what it wants to know of sessions.
     """
     if loop is None:
         loop = Coroutines(tear_downs)
+    if hooks is None:
+        hooks = Hooks()
     methods: dict[str, Method] = {}
     seen: set[int] = set()
     for thing in list(vars(module).values()):
@@ -93,10 +115,12 @@ def collect(
         if mark.role == "handler":
             _add(methods, _method(mark.name, thing, loop))
         elif mark.role == "service":
-            for method in _make_service(thing, tear_downs, loop):
+            for method in _make_service(thing, tear_downs, loop, hooks):
                 _add(methods, method)
         elif mark.role == "setup":
             loop.plain(thing)()
+        elif mark.role in _HOOKS:
+            _add_hook(hooks, mark, loop.plain(thing))
         else:
             tear_downs.callback(loop.plain(thing))
     return list(methods.values())
@@ -139,7 +163,7 @@ def _function_of(thing: Any) -> Any:
 
 
 def _make_service(
-    cls: type, tear_downs: contextlib.ExitStack, loop: Coroutines
+    cls: type, tear_downs: contextlib.ExitStack, loop: Coroutines, hooks: Hooks
 ) -> Iterator[Method]:
     instance = cls()
     close = getattr(instance, "close", None)
@@ -151,6 +175,12 @@ def _make_service(
             mark = _mark_of(_function_of(attribute))
         if mark is not None and mark.role == "handler":
             yield _method(mark.name, getattr(instance, name), loop)
+        elif mark is not None and mark.role in _HOOKS:
+            _add_hook(hooks, mark, loop.plain(getattr(instance, name)))
+
+
+def _add_hook(hooks: Hooks, mark: _Mark, hook: Callable[..., Any]) -> None:
+    (hooks.start if mark.role == "session_start" else hooks.end).append(hook)
 
 
 def _attributes(cls: type) -> Iterator[tuple[str, Any]]:

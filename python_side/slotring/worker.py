@@ -30,8 +30,9 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 
-from slotring import _native, builtin, errors, handlers, output
+from slotring import _native, builtin, errors, handlers, output, worker_sessions
 from slotring.coroutines import Coroutines
+from slotring.sessions import Hooks
 
 ATTACH_TIMEOUT_S = 60.0
 ORPHAN_TIMEOUT_S = 60.0
@@ -76,6 +77,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--module", required=True, help="the module whose handlers are served")
     parser.add_argument("--pool", default="?", help="the pool's name, for logs")
     parser.add_argument("--seat", default="?", help="the worker's seat, for logs")
+    parser.add_argument("--session-store", default="memory", help="or sqlite:/absolute/path")
+    parser.add_argument("--session-ttl-s", type=float, default=0.0, help="0: no end by itself")
     parser.add_argument("--orphan-timeout-s", type=float, default=ORPHAN_TIMEOUT_S)
     return parser.parse_args(arguments)
 
@@ -85,7 +88,7 @@ def _set_up_and_serve(
 ) -> int:
     coroutines = Coroutines(tear_downs, lambda: worker.running)
     try:
-        methods = _set_up(worker, options.module, tear_downs, coroutines)
+        methods, sessions = _set_up(worker, options, tear_downs, coroutines)
     except BaseException as error:  # also a module that calls sys.exit()
         return _fail_setup(worker, error)
     # From here on the user's handlers of signals run while it serves, and at no other time: what
@@ -104,7 +107,7 @@ def _set_up_and_serve(
         _log(f"was not published: {message}")
         return EXIT_NOT_JOINED
     with _pulse(worker, coroutines.cancel):
-        return _serve(worker, [m.name for m in methods], options.orphan_timeout_s)
+        return _serve(worker, [m.name for m in methods], sessions, options.orphan_timeout_s)
 
 
 @contextlib.contextmanager
@@ -123,18 +126,24 @@ def _pulse(worker: _native.Worker, cancel: Callable[[int], bool]) -> Iterator[No
 
 def _set_up(
     worker: _native.Worker,
-    module_name: str,
+    options: argparse.Namespace,
     tear_downs: contextlib.ExitStack,
     coroutines: Coroutines,
-) -> list[handlers.Method]:
-    methods = handlers.collect(importlib.import_module(module_name), tear_downs, coroutines)
+) -> tuple[list[handlers.Method], worker_sessions.WorkerSessions]:
+    # Before the module, which may want global values.
+    store = worker_sessions.open_store(options.session_store)
+    tear_downs.callback(store.close)
+    hooks = Hooks()
+    module = importlib.import_module(options.module)
+    methods = handlers.collect(module, tear_downs, coroutines, hooks)
     for method in methods:
         if method.name in builtin.NAMES:
             raise ValueError(f"every worker has a method {method.name!r}; choose another name")
-    methods = builtin.make(worker, methods)
+    sessions = worker_sessions.WorkerSessions(worker, store, hooks, options.session_ttl_s)
+    methods = builtin.make(worker, methods, sessions)
     if len(methods) > _native.MAX_METHODS:
         raise ValueError(f"{len(methods)} methods, of at most {_native.MAX_METHODS}")
-    return methods
+    return methods, sessions
 
 
 def _fail_setup(worker: _native.Worker, error: BaseException) -> int:
@@ -147,7 +156,12 @@ def _fail_setup(worker: _native.Worker, error: BaseException) -> int:
     return EXIT_SETUP_FAILED
 
 
-def _serve(worker: _native.Worker, names: list[str], orphan_timeout_s: float) -> int:
+def _serve(
+    worker: _native.Worker,
+    names: list[str],
+    sessions: worker_sessions.WorkerSessions,
+    orphan_timeout_s: float,
+) -> int:
     terminated = False
 
     def on_terminate(signal_number: int, frame: object) -> None:
@@ -166,7 +180,8 @@ def _serve(worker: _native.Worker, names: list[str], orphan_timeout_s: float) ->
     no_such_method = errors.no_such_method(names)
     with contextlib.suppress(errors.Terminated):
         signal.signal(signal.SIGTERM, on_terminate)
-        while not _served(worker, no_such_method):
+        sessions.start()
+        while not _served(worker, no_such_method, sessions):
             pass
     with contextlib.suppress(errors.Terminated):
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -177,10 +192,14 @@ def _signals_of_users() -> set[signal.Signals]:
     return signal.valid_signals() - {signal.SIGTERM}
 
 
-def _served(worker: _native.Worker, no_such_method: Callable[[str], str]) -> bool:
+def _served(
+    worker: _native.Worker,
+    no_such_method: Callable[[str], str],
+    sessions: worker_sessions.WorkerSessions,
+) -> bool:
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _signals_of_users())
-        worker.serve(errors.describe, no_such_method)
+        worker.serve(errors.describe, no_such_method, sessions)
         signal.pthread_sigmask(signal.SIG_BLOCK, _signals_of_users())
         return True
     except Exception:  # by a signal's handler of the user's, between two calls

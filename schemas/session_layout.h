@@ -5,17 +5,19 @@
 //                                         hash
 //     records  [max_sessions]             each names the next of its chain
 //
-// A chain is a lock-free list (Harris, DISC 2001): a record joins it at its head only, by one
-// compare-and-swap of the bucket; it leaves it in two steps, a mark in its own link, then one
-// compare-and-swap of what links to it, which anybody may do. Links carry the incarnation of the
-// record that they name, so a record that was used again is never taken for the one before it.
+// A chain is a lock-free list (client_lib/shm/session_chain.h): a record joins it at its head only,
+// by one compare-and-swap of the bucket; it leaves it in two steps, a mark in its own link, then
+// one compare-and-swap of what links to it, which anybody may do. Links carry an incarnation, so
+// that a record that was used again is never taken for the one before it.
 //
 //     VACANT -> CREATING   by whoever wants it; `home` is its creator meanwhile
 //     CREATING -> ACTIVE   after it was linked, by anybody that finds it; the reaper, for a dead
 //                          creator, where it is linked
 //     CREATING -> VACANT   by its creator, that lost the race, or the reaper, where it is not
-//     linked ACTIVE -> ENDED      by whoever ends the session ENDED -> VACANT      by whoever
-//     unlinked it; the reaper, for a dead one
+//                          linked
+//     ACTIVE -> ENDED      by whoever ends the session
+//     ENDED -> VACANT      by anybody that has walked its chain to the end, and so knows that the
+//                          record is not there any more
 
 #ifndef SLOTRING_SCHEMAS_SESSION_LAYOUT_H_
 #define SLOTRING_SCHEMAS_SESSION_LAYOUT_H_
@@ -84,8 +86,9 @@ struct SessionWord {
   constexpr bool operator==(const SessionWord&) const = default;
 };
 
-// {incarnation:32 | marked:1 | record + 1:31}; 0 is the end of a chain. `marked` belongs to the
-// record that holds the link, not to the one that is named: it is leaving its chain.
+// {incarnation:32 | marked:1 | record + 1:31}; record + 1 is 0 at the end of a chain. In a bucket
+// the incarnation is that of the record that is named (0 with none); in a record, the record's own,
+// and `marked` says that the record is leaving its chain.
 struct SessionLink {
   std::uint32_t incarnation = 0;
   bool marked = false;

@@ -127,4 +127,10 @@ Status send_upgrading(int socket) {
   return shm::send_packet(socket, builder, wire::Message::Upgrading, upgrading.Union());
 }
 
+Status send_broadcasted(int socket, std::uint32_t epoch) {
+  flatbuffers::FlatBufferBuilder builder;
+  const auto broadcasted = wire::CreateBroadcasted(builder, epoch);
+  return shm::send_packet(socket, builder, wire::Message::Broadcasted, broadcasted.Union());
+}
+
 }  // namespace slotring::supervisor

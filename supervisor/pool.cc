@@ -69,12 +69,15 @@ Pool::Pool(const ProgramSide& program, PoolConfig config, Parts parts)
       on_change_(program.on_change),
       slots_(parts_.memory->segment()),
       methods_(parts_.memory->segment()),
+      settings_(parts_.memory->segment()),
       reception_(program.io, log_, config_.name,
                  AccessList(config_.allow_users, config_.allow_groups), *parts_.memory, slots_),
       seat_side_{
           program.io, program.log_output,  config_,  parts_.package_path,    *parts_.memory,
           slots_,     parts_.seat_sockets, methods_, [this] { on_phase(); }, [this] { repair(); }} {
   reception_.set_upgrade(program.upgrade);
+  reception_.set_broadcast(
+      [this](shm::Setting setting) { return settings_.record(std::move(setting)); });
   reception_.on_reclaimed([this] { repair(); });
   for (shm::SeatIndex index = 0; index < config_.workers; ++index) {
     seats_.push_back(std::make_unique<Seat>(seat_side_, index));
@@ -129,6 +132,7 @@ void Pool::sign_header() {
 // Everything that an earlier supervisor knew, and what happened since it died.
 Status Pool::take_over() {
   methods_.adopt();
+  settings_.adopt();
   for (FoundWorker& worker : parts_.workers) {
     if (worker.seat >= seats_.size()) continue;  // of no seat of this memory
     if (Status taken = seats_[worker.seat]->take_over(std::move(worker)); !taken) return taken;
@@ -210,6 +214,9 @@ void Pool::repair() {
   const shm::Repairs mended = shm::repair(slots_, truth);
   if (mended.total() > 0) {
     log_->warn("a peer has scribbled over the pool's memory; mended: {}", mended.to_string());
+  }
+  if (const std::uint32_t settings = settings_.mend(); settings > 0) {
+    log_->warn("a peer has scribbled over the pool's settings; mended: {}", settings);
   }
   parts_.memory->mend(slots_, log_);
 }

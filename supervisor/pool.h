@@ -32,6 +32,7 @@
 #include "supervisor/reception.h"
 #include "supervisor/seat.h"
 #include "supervisor/seat_sockets.h"
+#include "supervisor/settings.h"
 
 namespace slotring::supervisor {
 
@@ -98,6 +99,7 @@ class Pool {
   std::function<void()> on_change_;
   shm::SlotPool slots_;
   MethodTable methods_;
+  Settings settings_;
   Reception reception_;
   Seat::PoolSide seat_side_;
   std::vector<std::unique_ptr<Seat>> seats_;

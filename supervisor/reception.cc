@@ -6,11 +6,13 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include "client_lib/shm/memory.h"
 #include "client_lib/shm/process_identity.h"
+#include "supervisor/log_lines.h"
 
 namespace slotring::supervisor {
 
@@ -187,6 +189,10 @@ void Reception::on_readable(PeerId id) {
   if (peer.stage == Peer::Stage::kObserver && packet->as<wire::Upgrade>() != nullptr) {
     return on_upgrade(id, peer);
   }
+  if (const auto* broadcast = packet->as<wire::Broadcast>();
+      broadcast != nullptr && peer.stage == Peer::Stage::kClient) {
+    return on_broadcast(peer, *broadcast);
+  }
   log_->warn("{}: sent what no {} sends, and is cut off", peer.identity.to_string(),
              peer.stage == Peer::Stage::kClient ? "client" : "observer");
   on_closed(id, peer);
@@ -265,6 +271,34 @@ void Reception::on_upgrade(PeerId id, Peer& peer) {
   if (!accepted) return refuse(id, peer, accepted.error());
   log_->info("an upgrade was asked for by {}", peer.identity.to_string());
   (void)send_upgrading(peer.socket.fd()).ok();
+}
+
+void Reception::on_broadcast(const Peer& peer, const wire::Broadcast& broadcast) {
+  shm::Setting setting;
+  if (broadcast.key() != nullptr) setting.key = broadcast.key()->str();
+  if (broadcast.method() != nullptr) setting.method = broadcast.method()->str();
+  setting.kind = broadcast.kind();
+  setting.retracted = broadcast.retract();
+  if (const auto* payload = broadcast.payload()) {
+    const auto bytes = std::as_bytes(std::span(payload->data(), payload->size()));
+    setting.payload.assign(bytes.begin(), bytes.end());
+  }
+  const std::string key = printable(setting.key);  // for the log
+  const bool retracted = setting.retracted;
+  const Result<std::uint32_t> epoch =
+      draining_ || !record_setting_
+          ? Error{ErrorCode::kPoolDraining, "the pool " + pool_name_ + " is shutting down"}
+          : record_setting_(std::move(setting));
+  // A refusal is an answer: the client stays.
+  if (!epoch) {
+    log_->warn("client {} \"{}\": no broadcast of {}: {}", peer.index, peer.name, key,
+               epoch.error().to_string());
+    (void)send_refused(peer.socket.fd(), epoch.error());
+    return;
+  }
+  log_->info("client {} \"{}\" {} the setting {}, epoch {}", peer.index, peer.name,
+             retracted ? "retracts" : "broadcasts", key, *epoch);
+  (void)send_broadcasted(peer.socket.fd(), *epoch);
 }
 
 void Reception::admit_client(PeerId id, Peer& peer) {

@@ -26,6 +26,7 @@
 
 #include <boost/asio/io_context.hpp>
 
+#include "client_lib/shm/setting_record.h"
 #include "supervisor/client_table.h"
 #include "supervisor/event_watch.h"
 #include "supervisor/handshake.h"
@@ -50,6 +51,10 @@ class Reception {
   void reclaim_left();
   // What an observer that may do so asks for with Upgrade. An error of it is what it is told.
   void set_upgrade(std::function<Status()> upgrade) { upgrade_ = std::move(upgrade); }
+  // What a client asks for with Broadcast: keeps the setting, returns its epoch. An error of it is
+  // what the client is told.
+  using RecordSetting = std::function<Result<std::uint32_t>(shm::Setting)>;
+  void set_broadcast(RecordSetting record) { record_setting_ = std::move(record); }
   // From now on whoever says Hello as a client is refused with POOL_DRAINING.
   void refuse_clients() { draining_ = true; }
 
@@ -87,6 +92,7 @@ class Reception {
   std::optional<Error> refuse_rejoin(const Peer& peer, const wire::Rejoin& rejoin) const;
   Status adopt_client(const ClientTable::Adopted& client);
   void on_upgrade(PeerId id, Peer& peer);
+  void on_broadcast(const Peer& peer, const wire::Broadcast& broadcast);
   void admit_client(PeerId id, Peer& peer);
   void admit_observer(PeerId id, Peer& peer);
   void on_closed(PeerId id, Peer& peer);
@@ -107,6 +113,7 @@ class Reception {
   const PoolMemory& memory_;
   ClientTable clients_;
   std::function<Status()> upgrade_;
+  RecordSetting record_setting_;
   std::function<void()> reclaimed_ = [] {};
   bool draining_ = false;
 

@@ -96,8 +96,7 @@ bool Settings::is_made_by_all(std::uint32_t epoch) const {
                             state == layout::SeatState::kReady ||
                             state == layout::SeatState::kDraining;
     // Acquire: partner of the worker's release after it made the calls.
-    if (has_worker &&
-        segment_.seat(seat).settings_epoch.load(std::memory_order_acquire) < epoch) {
+    if (has_worker && segment_.seat(seat).settings_epoch.load(std::memory_order_acquire) < epoch) {
       return false;
     }
   }

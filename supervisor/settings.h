@@ -1,7 +1,7 @@
 // The pool's settings: calls that every worker makes, the present ones and each later one before it
-// serves (schemas/control_layout.h, SettingRecord). Clients ask for them with Broadcast; they live in
-// the segment, so that workers find them without a supervisor, and the next supervisor goes on from
-// them.
+// serves (schemas/control_layout.h, SettingRecord). Clients ask for them with Broadcast; they live
+// in the segment, so that workers find them without a supervisor, and the next supervisor goes on
+// from them.
 //
 // Guarantee: killed at any instruction, of each key the old setting or the new one is there, whole.
 // A setting has effect when the header's settings_epoch covers it: a call that starts afterwards

@@ -1,9 +1,10 @@
 // A setting in the control segment (layout::SettingRecord): a call that every worker of the pool
 // makes, the present ones and the later ones.
 //
-// The supervisor alone writes records; workers read them while it may write. `epoch` is the record's
-// seal: it is taken off before anything else changes and put on when everything is there, so a
-// reader that finds the same seal before and after has read that setting and no mixture of two.
+// The supervisor alone writes records; workers read them while it may write. `epoch` is the
+// record's seal: it is taken off before anything else changes and put on when everything is there,
+// so a reader that finds the same seal before and after has read that setting and no mixture of
+// two.
 //
 // A replaced setting has two records for a moment. The new one comes first, then the header's
 // settings_epoch, and only then the old one goes: whoever misses both in its look finds the header

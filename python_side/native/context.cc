@@ -37,8 +37,10 @@ PyObject* get_remaining_s(PyObject* self, void* /*closure*/) {
 
 PyObject* get_cancelled(PyObject* self, void* /*closure*/) {
   const Context* context = as_context(self);
+  // A setting's call (settings.h) has no number, and nobody who could leave it.
   const bool gone =
-      context->seat == nullptr || context->seat->cancelled(*context->call) ||
+      context->seat == nullptr ||
+      (context->call_id != 0 && context->seat->cancelled(*context->call)) ||
       (context->deadline_ns != shm::kNever && shm::monotonic_now() >= context->deadline_ns);
   return PyBool_FromLong(gone ? 1 : 0);
 }

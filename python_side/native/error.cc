@@ -47,6 +47,16 @@ bool parse_description(PyObject* description, Error& into) {
   return true;
 }
 
+Error describe_exception(PyObject* exception, PyObject* describe) {
+  const Ref description = Ref::steal(PyObject_CallFunctionObjArgs(describe, exception, nullptr));
+  Error error;
+  if (description && parse_description(description.get(), error)) return error;
+  PyErr_Clear();
+  return Error{.code = ErrorCode::kHandlerRaised,
+               .message = text_of(exception),
+               .python_type = type_name_of(exception)};
+}
+
 }  // namespace
 
 std::string text_of(PyObject* object) {
@@ -75,14 +85,12 @@ Error take_exception(ErrorCode code) {
 
 Error take_handler_exception(PyObject* describe) {
   const Ref exception = fetch_exception();
-  const Ref description =
-      Ref::steal(PyObject_CallFunctionObjArgs(describe, exception.get(), nullptr));
-  Error error;
-  if (description && parse_description(description.get(), error)) return error;
-  PyErr_Clear();
-  return Error{.code = ErrorCode::kHandlerRaised,
-               .message = text_of(exception.get()),
-               .python_type = type_name_of(exception.get())};
+  return describe_exception(exception.get(), describe);
+}
+
+std::optional<Error> returned_exception(PyObject* result, PyObject* describe) {
+  if (PyExceptionInstance_Check(result) == 0) return std::nullopt;
+  return describe_exception(result, describe);
 }
 
 PyObject* raise(PyObject* failure_type, const Error& error) {

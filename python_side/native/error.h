@@ -3,6 +3,7 @@
 #ifndef SLOTRING_PYTHON_SIDE_NATIVE_ERROR_H_
 #define SLOTRING_PYTHON_SIDE_NATIVE_ERROR_H_
 
+#include <optional>
 #include <string>
 
 #include "python_side/native/python_ref.h"
@@ -18,6 +19,10 @@ Error take_exception(ErrorCode code);
 // CallError and formats tracebacks; where it fails itself, the error has just the exception's type
 // and text. REQUIRES: an exception is set.
 Error take_handler_exception(PyObject* describe);
+
+// The error of an exception that a handler returned instead of raising it; nothing where `result`
+// is no exception. As take_handler_exception().
+std::optional<Error> returned_exception(PyObject* result, PyObject* describe);
 
 // Sets `failure_type(message, code)` as the current exception. Returns null, for `return
 // raise(...)`.

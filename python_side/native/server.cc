@@ -24,6 +24,13 @@ constexpr std::uint64_t kDrainLookNs = 5'000'000;
 // WorkerSeat::wait() spins, with the GIL held.
 constexpr std::uint32_t kShareOfSpins = 8;
 
+Error broadcast_only(const Method& method) {
+  return Error{ErrorCode::kBroadcastOnly,
+               "the method '" + method.name +
+                   "' is for all workers of the pool, and not for one: use Client::broadcast(), or "
+                   "slotring call --broadcast"};
+}
+
 }  // namespace
 
 Server::Server(shm::WorkerSeat seat, PyTypeObject* area_type, PyTypeObject* context_type)
@@ -31,6 +38,7 @@ Server::Server(shm::WorkerSeat seat, PyTypeObject* area_type, PyTypeObject* cont
       pulse_(seat_),
       views_(seat_, area_type),
       replies_(seat_),
+      settings_(seat_),
       context_type_(context_type),
       by_id_(layout::kMaxMethods + 1),
       spins_with_gil_(shm::spins_worth_a_sleep() / kShareOfSpins) {}
@@ -44,6 +52,7 @@ void Server::bind(std::vector<Method> methods, const std::vector<std::uint16_t>&
 }
 
 bool Server::serve(const SlowPath& slow_path) {
+  if (settings_.due()) make_settings(slow_path);
   while (!stopped_.load(std::memory_order_relaxed)) {
     if (attention_.load(std::memory_order_relaxed) && !attend()) return false;
     if (alarm_ns_ != shm::kNever && !run_due_alarm(slow_path)) return false;
@@ -61,15 +70,12 @@ bool Server::serve(const SlowPath& slow_path) {
 
 void Server::run(const shm::RunningCall& call, const SlowPath& slow_path) {
   pulse_.call_started();
+  if (settings_.due()) [[unlikely]]
+    make_settings(slow_path);
   const Method* method = find(call);
-  Ref session;
-  Result<WrittenReply> outcome = method != nullptr ? invoke(*method, call, slow_path, session)
-                                                   : no_such_method(call, slow_path);
-  if (disowned_) [[unlikely]] {
-    constexpr char kLine[] = "slotring: a process forked by a handler came back from it; it ends\n";
-    [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kLine, sizeof(kLine) - 1);
-    ::_exit(1);
-  }
+  Result<WrittenReply> outcome =
+      method != nullptr ? invoke(*method, call, slow_path) : no_such_method(call, slow_path);
+  end_if_disowned();
   if (method != nullptr) {
     if (Status closed = views_.close(call, method->name); !closed) {
       outcome = std::move(closed).error();
@@ -88,15 +94,29 @@ void Server::run(const shm::RunningCall& call, const SlowPath& slow_path) {
   }
 }
 
-// All references to the request and the result are gone when this returns, but for what the
-// session's state has of them.
+void Server::make_settings(const SlowPath& slow_path) {
+  settings_.catch_up([&](const shm::Setting& setting) -> std::optional<Error> {
+    const auto method = by_name_.find(setting.method);
+    if (method == by_name_.end()) return no_such_method(setting.method, slow_path);
+    std::optional<Error> error =
+        make_setting(*method->second, setting, seat_, context_type_, slow_path.describe);
+    end_if_disowned();
+    return error;
+  });
+}
+
+void Server::end_if_disowned() const {
+  if (!disowned_) [[likely]]
+    return;
+  constexpr char kLine[] = "slotring: a process forked by a handler came back from it; it ends\n";
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kLine, sizeof(kLine) - 1);
+  ::_exit(1);
+}
+
+// All references to the request and the result are gone when this returns.
 Result<WrittenReply> Server::invoke(const Method& method, const shm::RunningCall& call,
-                                    const SlowPath& slow_path, Ref& session) {
-  if (!call.session.empty()) [[unlikely]] {
-    Result<Ref> opened = open_session(slow_path.sessions, slow_path.describe, call);
-    if (!opened) return opened.error();
-    session = *std::move(opened);
-  }
+                                    const SlowPath& slow_path) {
+  if (method.broadcast_only) return broadcast_only(method);
   const Result<Ref> request = open_request(call);
   if (!request) return request.error();
   PyObject* argument = request->get();
@@ -112,6 +132,9 @@ Result<WrittenReply> Server::invoke(const Method& method, const shm::RunningCall
     result = Ref::steal(PyObject_CallFunctionObjArgs(method.handler.get(), argument, nullptr));
   }
   if (!result) return take_handler_exception(slow_path.describe);
+  if (std::optional<Error> returned = returned_exception(result.get(), slow_path.describe)) {
+    return *std::move(returned);
+  }
   // The request sent back as it is, unless the handler released it.
   if (result.get() == argument && call.head.kind == wire::PayloadKind::Bytes &&
       views_.viewed(call)) {
@@ -168,6 +191,10 @@ Error Server::no_such_method(const shm::RunningCall& call, const SlowPath& slow_
       name = shm::load_name(seat_.segment().method(call.head.method));
     }
   }
+  return no_such_method(name, slow_path);
+}
+
+Error Server::no_such_method(const std::string& name, const SlowPath& slow_path) const {
   Error error{ErrorCode::kMethodNotFound, "no method '" + name + "'"};
   const Ref name_object = Ref::steal(
       PyUnicode_DecodeUTF8(name.data(), static_cast<Py_ssize_t>(name.size()), "replace"));

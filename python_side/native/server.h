@@ -21,6 +21,7 @@
 #include "python_side/native/pulse.h"
 #include "python_side/native/python_ref.h"
 #include "python_side/native/reply.h"
+#include "python_side/native/settings.h"
 #include "python_side/native/view.h"
 
 namespace slotring::python {
@@ -30,6 +31,7 @@ struct Method {
   Ref name_object;  // the same, as a str
   Ref handler;      // handler(request) or handler(request, context)
   bool wants_context;
+  bool broadcast_only;  // made by settings, refused to plain calls
 };
 
 // Python functions for what is rare. See slotring/errors.py.
@@ -47,6 +49,7 @@ class Server {
 
   const shm::WorkerSeat& seat() const { return seat_; }
   Pulse& pulse() { return pulse_; }
+  const WorkerSettings& settings() const { return settings_; }
 
   // Makes `methods` callable by these ids. REQUIRES: as many ids; serve() has not been called.
   void bind(std::vector<Method> methods, const std::vector<std::uint16_t>& ids);
@@ -66,12 +69,15 @@ class Server {
 
  private:
   void run(const shm::RunningCall& call, const SlowPath& slow_path);
+  void make_settings(const SlowPath& slow_path);
+  void end_if_disowned() const;
   Result<WrittenReply> invoke(const Method& method, const shm::RunningCall& call,
                               const SlowPath& slow_path, Ref& session);
   Result<Ref> open_request(const shm::RunningCall& call);
   Result<Ref> read_request_value(const shm::RunningCall& call);
   const Method* find(const shm::RunningCall& call) const;
   Error no_such_method(const shm::RunningCall& call, const SlowPath& slow_path) const;
+  Error no_such_method(const std::string& name, const SlowPath& slow_path) const;
   bool attend();
   bool run_due_alarm(const SlowPath& slow_path);
   void wait();
@@ -82,6 +88,7 @@ class Server {
   Pulse pulse_;
   RequestViews views_;
   ReplyWriter replies_;
+  WorkerSettings settings_;
   PyTypeObject* context_type_;
   std::vector<Method> methods_;
   std::vector<const Method*> by_id_;

@@ -72,13 +72,17 @@ void deallocate(PyObject* self) {
   free_object(self);
 }
 
-// One (name, handler, wants_context) of publish()'s list.
+// One (name, handler, wants_context, broadcast_only) of publish()'s list.
 bool parse_method(PyObject* item, Method& into) {
   PyObject* name = nullptr;
   PyObject* handler = nullptr;
   int wants_context = 0;
-  if (!PyArg_ParseTuple(item, "UOp", &name, &handler, &wants_context)) return false;
-  into = Method{text_of(name), Ref::share(name), Ref::share(handler), wants_context != 0};
+  int broadcast_only = 0;
+  if (!PyArg_ParseTuple(item, "UOpp", &name, &handler, &wants_context, &broadcast_only)) {
+    return false;
+  }
+  into = Method{text_of(name), Ref::share(name), Ref::share(handler), wants_context != 0,
+                broadcast_only != 0};
   return true;
 }
 
@@ -179,6 +183,10 @@ PyObject* disown(PyObject* self, PyObject* /*none*/) {
   return Ref::share(Py_None).release();
 }
 
+PyObject* settings(PyObject* self, PyObject* /*none*/) {
+  return joined_of(self).server.settings().outcomes().release();
+}
+
 PyObject* goodbye(PyObject* self, PyObject* /*none*/) {
   // A supervisor that is gone needs no goodbye.
   (void)joined_of(self).link->send_goodbye().ok();
@@ -198,14 +206,10 @@ PyObject* get_generation(PyObject* self, void* /*closure*/) {
   return PyLong_FromUnsignedLong(joined_of(self).server.seat().generation());
 }
 
-PyObject* get_sessions(PyObject* self, void* /*closure*/) {
-  const auto* state = static_cast<ModuleState*>(PyType_GetModuleState(Py_TYPE(self)));
-  return new_session_table(state->session_table_type, self, joined_of(self).server.seat())
-      .release();
-}
-
-// What SeatRecord says: this worker's own word for the call that it runs.
+// What SeatRecord says: this worker's own word for the call that it runs. A call that waits for
+// settings does not run yet: what cancels it must not cancel their making.
 PyObject* get_running(PyObject* self, void* /*closure*/) {
+  if (joined_of(self).server.settings().catching_up()) return PyLong_FromLong(0);
   const shm::WorkerSeat& seat = joined_of(self).server.seat();
   return PyLong_FromUnsignedLongLong(
       seat.segment().seat(seat.index()).running.load(std::memory_order_relaxed));
@@ -222,6 +226,7 @@ PyMethodDef worker_methods[] = {
     {"pulse", pulse, METH_O, "Tells handlers of cancelled calls, until end_pulse()."},
     {"end_pulse", end_pulse, METH_NOARGS, "Makes pulse() return."},
     {"disown", disown, METH_NOARGS, "Makes this process, a fork, unable to serve."},
+    {"settings", settings, METH_NOARGS, "The pool's settings, as this worker has made them."},
     {"goodbye", goodbye, METH_NOARGS, "Tells the supervisor that everything is released."},
     {nullptr, nullptr, 0, nullptr},
 };

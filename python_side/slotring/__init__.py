@@ -24,7 +24,10 @@ A handler returns one of the same, or any buffer (bytes, bytearray, numpy array 
 which is sent as its bytes. It may keep its request: a view that outlives the call shows the call's
 own bytes for as long as it lives, but those bytes are then copied, and there is a bound;
 ``bytes(request)`` is the clear way to keep them. What it raises reaches the caller as a typed error
-with traceback.
+with traceback; an exception that it returns, instead of raising it, is the same error.
+
+What all workers must know (a model to use, a key to a service) is set by a broadcast to a handler
+with ``broadcast=True``, see :func:`handler`: each worker makes that call, also each later one.
 
 A caller may leave a call that runs: its deadline passes, it cancels, or it dies. Nobody gets the
 reply then, and the slot is not used again before the handler has ended, so a long one should look:

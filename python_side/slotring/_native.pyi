@@ -78,12 +78,12 @@ class Worker:
         """Names the call that serve() runs; 0 when it runs none."""
     def publish(
         self,
-        methods: list[tuple[str, Callable[..., Any], bool]],
+        methods: list[tuple[str, Callable[..., Any], bool, bool]],
         runtime: str,
         timeout_s: float,
         /,
     ) -> None:
-        """Says Ready with (name, handler, wants_context), and waits until it is published."""
+        """Says Ready with (name, handler, wants_context, broadcast_only), and waits until it is published."""
     def fail_setup(self, python_type: str, message: str, traceback: str, /) -> None: ...
     def serve(
         self,
@@ -105,6 +105,11 @@ class Worker:
         """Until end_pulse(): calls cancel(running) when the running call was abandoned, again
         after a second when it returned False."""
     def end_pulse(self) -> None: ...
+    def settings(
+        self,
+    ) -> list[tuple[str, str, int, bool, tuple[int, bool, str, str, str] | None]]:
+        """(key, method, epoch, retracted, error) of the pool's settings as this worker made them;
+        an error is what errors.describe() returns."""
     def drain(self) -> None: ...
     def stop(self) -> None: ...
     def disown(self) -> None: ...

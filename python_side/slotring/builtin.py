@@ -1,4 +1,4 @@
-"""Methods that every worker has: ``ping``, ``methods``, ``sessions`` and ``end_session``."""
+"""Methods that every worker has: ``ping``, ``methods`` and ``settings``."""
 
 from __future__ import annotations
 
@@ -9,15 +9,11 @@ import sys
 import time
 from typing import Any
 
-from slotring import _native
-from slotring.errors import CallError, ErrorCode
+from slotring import _native, errors
 from slotring.handlers import Method, as_method
 from slotring.worker_sessions import WorkerSessions
 
-NAMES = ("end_session", "methods", "ping", "sessions")
-
-# How many sessions are listed unless the request says {"most": n}.
-_LISTED_SESSIONS = 1000
+NAMES = ("methods", "ping", "settings")
 
 
 def make(
@@ -46,34 +42,47 @@ def make(
             {"name": m.name, "signature": m.signature, "summary": m.summary} for m in all_methods
         ]
 
-    def list_sessions(request: Any) -> list[dict[str, Any]]:
-        """Lists the pool's sessions, those used last first: at most {"most": 1000}."""
-        most = request.get("most", _LISTED_SESSIONS) if isinstance(request, dict) else None
-        return sessions.listing(_LISTED_SESSIONS if most is None else int(most))
+    def settings(request: Any) -> list[dict[str, Any]] | dict[str, Any] | None:
+        """Lists the pool's settings as this worker has made them; with a key, that one alone.
 
-    def end_session(request: Any, ctx: _native.Context) -> dict[str, Any]:
-        """Ends the session that it is called in; its state is gone then."""
-        if ctx.session is None:
-            raise CallError("call it in the session to end", ErrorCode.INVALID_ARGUMENT)
-        sessions.end(ctx.session)
-        return {"ended": True}
+        The setting of a key that failed fails this call with the same error; None is a key that
+        this worker did not need to make.
+        """
+        if request is None:
+            return [_setting(*made) for made in worker.settings()]
+        wanted = request if isinstance(request, str) else bytes(request).decode()
+        for made in worker.settings():
+            key, _, _, _, error = made
+            if key == wanted and error is not None:
+                raise errors.Recorded(error)
+            if key == wanted:
+                return _setting(*made)
+        return None
 
     all_methods += [
-        as_method("end_session", end_session),
         as_method("methods", list_methods),
         as_method("ping", ping),
-        as_method("sessions", list_sessions),
+        as_method("settings", settings),
         *methods,
     ]
     return all_methods
 
 
-def dspy_available() -> bool:
-    """Whether DSPy can be imported here; it is not imported for that."""
-    try:
-        return importlib.util.find_spec("dspy") is not None
-    except (ImportError, ValueError):  # of a finder, or a module put there by hand
-        return False
+def _setting(
+    key: str,
+    method: str,
+    epoch: int,
+    retracted: bool,
+    error: tuple[int, bool, str, str, str] | None,
+) -> dict[str, Any]:
+    setting: dict[str, Any] = {"key": key, "method": method, "epoch": epoch, "ok": error is None}
+    if retracted:
+        setting["retracted"] = True
+    if error is not None:
+        code, _, message, python_type, _ = error
+        name = errors.ErrorCode(code).name
+        setting["error"] = {"code": name, "message": message, "python_type": python_type}
+    return setting
 
 
 def _versions() -> dict[str, str]:

@@ -43,7 +43,7 @@ class Coroutines:
 
         False when it runs no coroutine, or not yet.
         """
-        if self._task is None:
+        if self._task is None or self._running() != call:
             return False
         # A loop that was closed meanwhile runs nothing that could be cancelled.
         with contextlib.suppress(RuntimeError):

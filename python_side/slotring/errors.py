@@ -75,17 +75,12 @@ class CallError(Exception):
         self.retryable = bool(retryable)
 
 
-class ProgramError(CallError):
-    """A program failed (slotring.programs). With a cause, the caller learns its type, and where.
+class Recorded(Exception):
+    """Ends its call with an error that was described before. Not for user code."""
 
-    A failure that comes from no exception has no cause.
-    """
-
-    def __init__(self, message: str, cause: BaseException | None = None) -> None:
-        if cause is not None:
-            message = f"{message}: {type_name(cause)}: {_text_of(cause)}"
-        super().__init__(message, ErrorCode.PROGRAM_FAILED)
-        self.cause = cause
+    def __init__(self, description: tuple[int, bool, str, str, str]) -> None:
+        super().__init__(description[2])
+        self.description = description
 
 
 class Terminated(BaseException):
@@ -112,6 +107,8 @@ def format_traceback(exception: BaseException) -> str:
 
 def describe(exception: BaseException) -> tuple[int, bool, str, str, str]:
     """(code, retryable, message, python_type, traceback) of what a handler raised."""
+    if isinstance(exception, Recorded):
+        return exception.description
     python_type = _clip(type_name(exception), _MAX_TYPE_BYTES)
     if isinstance(exception, CallError):
         message = _clip(_text_of(exception), _MAX_MESSAGE_BYTES)

@@ -33,6 +33,7 @@ _HOOKS = ("session_start", "session_end")
 class _Mark(NamedTuple):
     role: str
     name: str
+    broadcast: bool = False
 
 
 class Method(NamedTuple):
@@ -43,23 +44,30 @@ class Method(NamedTuple):
     wants_context: bool
     signature: str
     summary: str  # the first line of its docstring
+    broadcast: bool = False  # for all workers, refused to plain calls
 
 
 @overload
 def handler(function: Function, /) -> Function: ...
 @overload
-def handler(name: str | None = None, /) -> Callable[[Function], Function]: ...
-def handler(function_or_name: Any = None, /) -> Any:
+def handler(
+    name: str | None = None, /, *, broadcast: bool = False
+) -> Callable[[Function], Function]: ...
+def handler(function_or_name: Any = None, /, *, broadcast: bool = False) -> Any:
     """Makes a function a method of the pool, by its own name or the one given.
 
     It is called as ``f(request)``. It gets the call's :class:`slotring.Context` too when it has a
     second positional parameter that has no default, or is named ``ctx``. A coroutine function runs
     to its end before the next call; when its call is cancelled, ``asyncio.CancelledError`` is
     raised at its next ``await``.
+
+    With ``broadcast=True`` it is for configuration that all workers must share: it is called by
+    broadcasts only, once in each worker of the pool, and in each later one before it serves. A
+    plain call of it is refused with BROADCAST_ONLY, and the handler does not run.
     """
     if function_or_name is None or isinstance(function_or_name, str):
-        return lambda function: _mark(function, "handler", function_or_name)
-    return _mark(function_or_name, "handler", None)
+        return lambda function: _mark(function, "handler", function_or_name, broadcast)
+    return _mark(function_or_name, "handler", None, broadcast)
 
 
 def setup(function: Function) -> Function:
@@ -113,7 +121,7 @@ def collect(
             continue
         seen.add(id(thing))
         if mark.role == "handler":
-            _add(methods, _method(mark.name, thing, loop))
+            _add(methods, _method(mark, thing, loop))
         elif mark.role == "service":
             for method in _make_service(thing, tear_downs, loop, hooks):
                 _add(methods, method)
@@ -128,10 +136,10 @@ def collect(
 
 def as_method(name: str, function: Callable[..., Any]) -> Method:
     """A plain function as a method."""
-    return _method(name, function, None)
+    return _method(_Mark("handler", name), function, None)
 
 
-def _mark(thing: Any, role: str, name: str | None) -> Any:
+def _mark(thing: Any, role: str, name: str | None, broadcast: bool = False) -> Any:
     if role == "service" and not isinstance(thing, type):
         raise TypeError(f"@slotring.service is for classes, not for {thing!r}")
     if role != "service" and (isinstance(thing, type) or not callable(_function_of(thing))):
@@ -142,7 +150,7 @@ def _mark(thing: Any, role: str, name: str | None) -> Any:
     if not 1 <= len(name.encode("utf-8", "replace")) <= MAX_NAME_BYTES:
         raise ValueError(f"a method's name takes 1 to {MAX_NAME_BYTES} bytes: {name!r}")
     try:
-        setattr(thing, _MARK, _Mark(role, name))
+        setattr(thing, _MARK, _Mark(role, name, broadcast))
     except AttributeError:
         raise TypeError(f"{thing!r} cannot be marked; wrap it in a function of yours") from None
     return thing
@@ -174,13 +182,7 @@ def _make_service(
         if mark is None and attribute is not _function_of(attribute):
             mark = _mark_of(_function_of(attribute))
         if mark is not None and mark.role == "handler":
-            yield _method(mark.name, getattr(instance, name), loop)
-        elif mark is not None and mark.role in _HOOKS:
-            _add_hook(hooks, mark, loop.plain(getattr(instance, name)))
-
-
-def _add_hook(hooks: Hooks, mark: _Mark, hook: Callable[..., Any]) -> None:
-    (hooks.start if mark.role == "session_start" else hooks.end).append(hook)
+            yield _method(mark, getattr(instance, name), loop)
 
 
 def _attributes(cls: type) -> Iterator[tuple[str, Any]]:
@@ -201,9 +203,10 @@ def _add(methods: dict[str, Method], method: Method) -> None:
     methods[method.name] = method
 
 
-def _method(name: str, function: Callable[..., Any], loop: Coroutines | None) -> Method:
+def _method(mark: _Mark, function: Callable[..., Any], loop: Coroutines | None) -> Method:
     import inspect
 
+    name = mark.name
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise TypeError(f"the handler {name!r} is a generator: streams are not supported yet")
     try:
@@ -217,6 +220,7 @@ def _method(name: str, function: Callable[..., Any], loop: Coroutines | None) ->
         signature is not None and _wants_context(name, signature),
         f"{name}{signature if signature is not None else '(...)'}",
         summary,
+        mark.broadcast,
     )
 
 

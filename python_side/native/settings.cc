@@ -1,0 +1,128 @@
+#include "python_side/native/settings.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "python_side/native/context.h"
+#include "python_side/native/error.h"
+#include "python_side/native/server.h"
+#include "python_side/native/value.h"
+
+namespace slotring::python {
+
+namespace {
+
+void write_to_stderr(const std::string& text) {
+  PyObject* standard_error = PySys_GetObject("stderr");  // borrowed
+  if (standard_error == nullptr || standard_error == Py_None) return;
+  if (PyFile_WriteString(text.c_str(), standard_error) != 0) PyErr_Clear();
+}
+
+void report(const shm::Setting& setting, const Error& error) {
+  std::string text = "slotring: worker " + std::to_string(::getpid()) + ": the setting '" +
+                     setting.key + "' (" + setting.method + ", epoch " +
+                     std::to_string(setting.epoch) + ") failed: " + error.to_string() + "\n";
+  text += error.traceback;
+  if (text.back() != '\n') text += '\n';
+  write_to_stderr(text);
+}
+
+// What a handler gets of a setting's payload; as of a call's, but private memory.
+Result<Ref> argument_of(const shm::Setting& setting) {
+  switch (static_cast<wire::PayloadKind>(setting.kind)) {
+    case wire::PayloadKind::Bytes: {
+      const Ref bytes = Ref::steal(
+          PyBytes_FromStringAndSize(reinterpret_cast<const char*>(setting.payload.data()),
+                                    static_cast<Py_ssize_t>(setting.payload.size())));
+      Ref view = bytes ? Ref::steal(PyMemoryView_FromObject(bytes.get())) : Ref();
+      if (!view) return take_exception(ErrorCode::kInternal);
+      return view;
+    }
+    case wire::PayloadKind::Value:
+      return read_value(setting.payload);
+    default:
+      return Ref::share(Py_None);
+  }
+}
+
+Ref error_tuple(const std::optional<Error>& error) {
+  if (!error) return Ref::share(Py_None);
+  const auto text = [](const std::string& from) {
+    return PyUnicode_DecodeUTF8(from.data(), static_cast<Py_ssize_t>(from.size()), "replace");
+  };
+  return Ref::steal(Py_BuildValue("(iONNN)", static_cast<int>(error->code),
+                                  error->retryable ? Py_True : Py_False, text(error->message),
+                                  text(error->python_type), text(error->traceback)));
+}
+
+}  // namespace
+
+void WorkerSettings::catch_up(const Make& make) {
+  const shm::SettingsSeen seen = shm::read_settings(seat_.segment());
+  const bool first = epoch_ == kNotYet;
+  // What is not there any more was retracted, and is made by all.
+  std::erase_if(outcomes_, [&](const auto& known) {
+    return std::none_of(seen.settings.begin(), seen.settings.end(),
+                        [&](const shm::Setting& setting) { return setting.key == known.first; });
+  });
+  catching_up_.store(true, std::memory_order_relaxed);
+  for (const shm::Setting& setting : seen.settings) {
+    const auto known = outcomes_.find(setting.key);
+    if (known != outcomes_.end() && known->second.epoch == setting.epoch) continue;
+    if (first && setting.retracted) continue;
+    std::optional<Error> error = make(setting);
+    if (error) report(setting, *error);
+    outcomes_.insert_or_assign(
+        setting.key, Outcome{setting.method, setting.epoch, setting.retracted, std::move(error)});
+  }
+  catching_up_.store(false, std::memory_order_relaxed);
+  epoch_ = seen.epoch;
+  std::uint32_t failed = 0;
+  for (const auto& [key, outcome] : outcomes_) {
+    if (outcome.error) failed = std::max(failed, outcome.epoch);
+  }
+  layout::SeatRecord& record = seat_.segment().seat(seat_.index());
+  record.settings_failed.store(failed, std::memory_order_relaxed);
+  // Release: whoever acquires it knows that the calls were made, and which of them failed.
+  record.settings_epoch.store(seen.epoch, std::memory_order_release);
+}
+
+Ref WorkerSettings::outcomes() const {
+  Ref list = Ref::steal(PyList_New(0));
+  for (const auto& [key, outcome] : outcomes_) {
+    const Ref error = error_tuple(outcome.error);
+    if (!error) return Ref();
+    const Ref entry = Ref::steal(Py_BuildValue(
+        "(NNIOO)", PyUnicode_DecodeUTF8(key.data(), static_cast<Py_ssize_t>(key.size()), "replace"),
+        PyUnicode_DecodeUTF8(outcome.method.data(), static_cast<Py_ssize_t>(outcome.method.size()),
+                             "replace"),
+        outcome.epoch, outcome.retracted ? Py_True : Py_False, error.get()));
+    if (!entry || PyList_Append(list.get(), entry.get()) != 0) return Ref();
+  }
+  return list;
+}
+
+std::optional<Error> make_setting(const Method& method, const shm::Setting& setting,
+                                  const shm::WorkerSeat& seat, PyTypeObject* context_type,
+                                  PyObject* describe) {
+  const Result<Ref> argument = argument_of(setting);
+  if (!argument) return argument.error();
+  Ref result;
+  if (method.wants_context) {
+    const shm::RunningCall no_call{};
+    const Ref context = new_context(context_type, seat, no_call, method.name_object.get());
+    if (!context) return take_exception(ErrorCode::kInternal);
+    result = Ref::steal(PyObject_CallFunctionObjArgs(method.handler.get(), argument->get(),
+                                                     context.get(), nullptr));
+    end_context(context.get());
+  } else {
+    result =
+        Ref::steal(PyObject_CallFunctionObjArgs(method.handler.get(), argument->get(), nullptr));
+  }
+  if (!result) return take_handler_exception(describe);
+  return returned_exception(result.get(), describe);
+}
+
+}  // namespace slotring::python

@@ -11,6 +11,7 @@ wait is for a condition, with a watchdog.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -39,6 +40,21 @@ class CallFailed(Exception):
         self.retryable = retryable
 
 
+def as_payload(payload: Any) -> tuple[int, bytes]:
+    """bytes as bytes, None as nothing, all else as a value."""
+    if payload is None:
+        return EMPTY, b""
+    if isinstance(payload, (bytes, bytearray)):
+        return BYTES, bytes(payload)
+    return VALUE, _native.to_flexbuffers(payload)
+
+
+def from_payload(kind: int, data: bytes) -> Any:
+    if kind == EMPTY:
+        return None
+    return data if kind == BYTES else _native.from_flexbuffers(data)
+
+
 def wait_until(condition, what: str = "condition") -> None:
     """Looks at ``condition`` until it holds."""
     deadline = time.monotonic() + WATCHDOG_S
@@ -51,9 +67,16 @@ def wait_until(condition, what: str = "condition") -> None:
 class Worker:
     """A worker process, this end of its socket, and what it has printed."""
 
-    def __init__(self, process: subprocess.Popen[bytes], control: socket.socket, generation: int):
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        control: socket.socket,
+        seat: int,
+        generation: int,
+    ):
         self.process = process
         self.control = control
+        self.seat = seat
         self.generation = generation
         self.outcome: tuple[Any, ...] = ()
         self.exit_checked = False
@@ -99,7 +122,7 @@ class Worker:
 
 
 class WorkerPool:
-    """One seat of a pool, with its workers one after another."""
+    """A pool, with the workers of each seat one after another."""
 
     def __init__(
         self,
@@ -107,9 +130,10 @@ class WorkerPool:
         slots: int = 2,
         area_bytes: int = 1 << 20,
         warm_bytes: int = 1 << 16,
+        seats: int = 1,
     ):
         self.folder = folder
-        self.harness = slotring_harness.Pool(slots, area_bytes, warm_bytes)
+        self.harness = slotring_harness.Pool(slots, area_bytes, warm_bytes, seats)
         self.workers: list[Worker] = []
 
     def __enter__(self) -> WorkerPool:
@@ -117,8 +141,10 @@ class WorkerPool:
 
     def __exit__(self, exception_type: object, *_: object) -> None:
         try:
-            if exception_type is None and self.workers and not self.worker.exit_checked:
-                self.end_worker()
+            # The last one of each seat.
+            for worker in {w.seat: w for w in self.workers}.values():
+                if exception_type is None and not worker.exit_checked:
+                    self.end_worker(worker)
         finally:
             for worker in self.workers:
                 if exception_type is not None:
@@ -129,17 +155,19 @@ class WorkerPool:
     def worker(self) -> Worker:
         return self.workers[-1]
 
-    def launch(self, source: str, *arguments: str, read_output: bool = True) -> Worker:
+    def launch(
+        self, source: str, *arguments: str, read_output: bool = True, seat: int = 0
+    ) -> Worker:
         """Starts a worker of a module with this source, up to its joining the pool."""
-        generation = len(self.workers) + 1
-        module = f"user_module_{generation}"
+        generation = sum(worker.seat == seat for worker in self.workers) + 1
+        module = f"user_module_{seat}_{generation}"
         (self.folder / f"{module}.py").write_text(textwrap.dedent(source))
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         package = Path(_native.__file__).parent.parent
         environment = os.environ | {"PYTHONPATH": f"{package}:{self.folder}"}
         fd = theirs.fileno()
         command = [sys.executable, "-m", "slotring.worker", "--socket-fd", str(fd)]
-        command += ["--module", module, "--pool", "local", "--seat", "0", *arguments]
+        command += ["--module", module, "--pool", "local", "--seat", str(seat), *arguments]
         with theirs:
             process = subprocess.Popen(
                 command,
@@ -151,16 +179,18 @@ class WorkerPool:
                 cwd=self.folder,
                 start_new_session=True,
             )
-        worker = Worker(process, ours, generation)
+        worker = Worker(process, ours, seat, generation)
         self.workers.append(worker)
         if read_output:
             worker.read_output()
-        self.harness.welcome(ours.fileno(), generation)
+        self.harness.welcome(ours.fileno(), seat, generation)
         return worker
 
-    def start_worker(self, source: str, *arguments: str, read_output: bool = True) -> Worker:
+    def start_worker(
+        self, source: str, *arguments: str, read_output: bool = True, seat: int = 0
+    ) -> Worker:
         """Starts a worker and publishes it; the test fails when it cannot be set up."""
-        worker = self.launch(source, *arguments, read_output=read_output)
+        worker = self.launch(source, *arguments, read_output=read_output, seat=seat)
         self.publish()
         assert worker.outcome[0] == "ready", worker.outcome
         return worker
@@ -168,35 +198,71 @@ class WorkerPool:
     def publish(self) -> None:
         """Answers Ready, or takes SetupFailed: see the worker's ``outcome``."""
         worker = self.worker
-        worker.outcome = self.harness.publish(worker.control.fileno(), worker.generation)
+        worker.outcome = self.harness.publish(
+            worker.control.fileno(), worker.seat, worker.generation
+        )
 
-    def end_worker(self) -> None:
-        """Drains the worker, if it lives, and checks that it ends well."""
-        if self.worker.process.poll() is None:
-            self.drain()
-        self.expect_exit(0)
+    def end_worker(self, worker: Worker | None = None) -> None:
+        """Drains the worker, if it lives, and checks that it ends well. The last one by default."""
+        worker = worker or self.worker
+        if worker.process.poll() is None:
+            self.drain(worker)
+        self.expect_exit(0, worker)
 
-    def expect_exit(self, expected: int) -> None:
+    def kill_worker(self, worker: Worker | None = None) -> None:
+        worker = worker or self.worker
+        worker.process.kill()
+        self.expect_exit(-signal.SIGKILL, worker)
+
+    def expect_exit(self, expected: int, worker: Worker | None = None) -> None:
         """Waits for the worker's end and checks its exit code."""
-        code = self.worker.wait()
-        assert code == expected, f"exit {code}: {self.worker.stderr}"
-        self.worker.exit_checked = True
+        worker = worker or self.worker
+        code = worker.wait()
+        assert code == expected, f"exit {code}: {worker.stderr}"
+        worker.exit_checked = True
 
-    def drain(self) -> None:
-        self.harness.drain(self.worker.control.fileno())
+    def drain(self, worker: Worker | None = None) -> None:
+        worker = worker or self.worker
+        self.harness.drain(worker.control.fileno(), worker.seat)
+
+    def call_in(
+        self,
+        session: str,
+        method: str,
+        payload: Any = None,
+        *,
+        seat: int = 0,
+        timeout_s: float = WATCHDOG_S,
+    ) -> Any:
+        """Calls in a session, at the worker of this seat, and waits."""
+        return self.finish_in(self.start_in(session, method, payload, seat, timeout_s))
+
+    def start_in(
+        self,
+        session: str,
+        method: str,
+        payload: Any = None,
+        seat: int = 0,
+        timeout_s: float = WATCHDOG_S,
+    ) -> int:
+        kind, data = as_payload(payload)
+        try:
+            return self.harness.start_in_session(seat, session, method, kind, data, timeout_s)
+        except slotring_harness.CallFailed as failure:
+            raise CallFailed(*failure.args) from None
+
+    def finish_in(self, slot: int) -> Any:
+        try:
+            return from_payload(*self.harness.finish_in_session(slot))
+        except slotring_harness.CallFailed as failure:
+            raise CallFailed(*failure.args) from None
 
     def call(self, method: str, payload: Any = None, *, timeout_s: float = WATCHDOG_S) -> Any:
         """Calls and waits. bytes go as bytes, None as nothing, all else as a value."""
         return self.finish(self.start(method, payload, timeout_s=timeout_s))
 
     def start(self, method: str, payload: Any = None, *, timeout_s: float = WATCHDOG_S) -> int:
-        if payload is None:
-            kind, data = EMPTY, b""
-        elif isinstance(payload, (bytes, bytearray)):
-            kind, data = BYTES, bytes(payload)
-        else:
-            kind, data = VALUE, _native.to_flexbuffers(payload)
-        return self.start_raw(method, kind, data, timeout_s=timeout_s)
+        return self.start_raw(method, *as_payload(payload), timeout_s=timeout_s)
 
     def start_raw(
         self, method: str, kind: int, data: bytes, *, timeout_s: float = WATCHDOG_S
@@ -208,9 +274,6 @@ class WorkerPool:
 
     def finish(self, ticket: int) -> Any:
         try:
-            kind, data = self.harness.finish(ticket)
+            return from_payload(*self.harness.finish(ticket))
         except slotring_harness.CallFailed as failure:
             raise CallFailed(*failure.args) from None
-        if kind == EMPTY:
-            return None
-        return data if kind == BYTES else _native.from_flexbuffers(data)

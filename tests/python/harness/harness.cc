@@ -16,6 +16,7 @@
 #include "client_lib/shm/peer_socket.h"
 #include "python_side/native/buffer_view.h"
 #include "python_side/native/python_ref.h"
+#include "tests/python/harness/session_calls.h"
 #include "tests/support/local_pool.h"
 
 namespace slotring::testing {
@@ -26,10 +27,12 @@ using python::GilRelease;
 using python::Ref;
 
 struct Supervised {
-  explicit Supervised(const layout::Geometry& geometry) : pool(geometry), client(pool.client()) {}
+  explicit Supervised(const layout::Geometry& geometry)
+      : pool(geometry), client(pool.client()), session_calls(pool) {}
 
   LocalPool pool;
   std::unique_ptr<internal::ClientCore> client;
+  SessionCalls session_calls;
   std::map<long, Lease> calls;
   long next_ticket = 1;
 };
@@ -61,7 +64,9 @@ PyObject* new_pool(PyTypeObject* type, PyObject* arguments, PyObject* /*keywords
   layout::Geometry geometry = small_geometry();
   unsigned long long area_bytes = 0;
   unsigned long long warm_bytes = 0;
-  if (!PyArg_ParseTuple(arguments, "IKK", &geometry.slots_per_worker, &area_bytes, &warm_bytes)) {
+  geometry.max_sessions = 16;
+  if (!PyArg_ParseTuple(arguments, "IKK|I", &geometry.slots_per_worker, &area_bytes, &warm_bytes,
+                        &geometry.max_workers)) {
     return nullptr;
   }
   geometry.area_bytes = area_bytes;
@@ -76,11 +81,12 @@ void deallocate(PyObject* self) {
   python::free_object(self);
 }
 
-// welcome(fd, generation): takes a worker's Hello and answers it.
+// welcome(fd, seat, generation): takes a worker's Hello and answers it.
 PyObject* welcome(PyObject* self, PyObject* arguments) {
   int fd = -1;
+  unsigned seat = 0;
   unsigned generation = 0;
-  if (!PyArg_ParseTuple(arguments, "iI", &fd, &generation)) return nullptr;
+  if (!PyArg_ParseTuple(arguments, "iII", &fd, &seat, &generation)) return nullptr;
   const LocalPool& pool = of(self).pool;
   std::optional<Result<shm::Packet>> hello;
   {
@@ -89,11 +95,11 @@ PyObject* welcome(PyObject* self, PyObject* arguments) {
   }
   if (!*hello) return raise(self, hello->error());
   if ((*hello)->as<wire::Hello>() == nullptr) return raise(self, Error{.message = "no Hello"});
-  pool.set_seat(0, layout::SeatState::kStarting, generation);
+  pool.set_seat(seat, layout::SeatState::kStarting, generation);
   const wire::PoolGeometry geometry = shm::to_wire(pool.segment().geometry());
   flatbuffers::FlatBufferBuilder builder;
   const auto name = builder.CreateString("local");
-  const auto message = wire::CreateWelcome(builder, name, ::getpid(), 0, generation, &geometry);
+  const auto message = wire::CreateWelcome(builder, name, ::getpid(), seat, generation, &geometry);
   const shm::UniqueFd read_only = shm::reopen_read_only(pool.requests().memory()).value();
   const int descriptors[] = {pool.segment().memory().get(), read_only.get(),
                              pool.replies().memory().get()};
@@ -102,12 +108,15 @@ PyObject* welcome(PyObject* self, PyObject* arguments) {
   return sent ? none() : raise(self, sent.error());
 }
 
-PyObject* answer_ready(PyObject* self, int fd, unsigned generation, const wire::Ready& ready) {
+PyObject* answer_ready(PyObject* self, int fd, unsigned seat, unsigned generation,
+                       const wire::Ready& ready) {
   const LocalPool& pool = of(self).pool;
   const Ref names = Ref::steal(PyList_New(0));
   std::vector<std::uint16_t> ids;
   for (const flatbuffers::String* method : *ready.methods()) {
-    if (generation == 1) pool.intern(method->string_view());
+    if (ids.size() >= pool.segment().header().method_count.load()) {
+      pool.intern(method->string_view());
+    }
     ids.push_back(static_cast<std::uint16_t>(ids.size() + 1));
     const Ref name = Ref::steal(PyUnicode_FromString(method->c_str()));
     PyList_Append(names.get(), name.get());
@@ -117,16 +126,17 @@ PyObject* answer_ready(PyObject* self, int fd, unsigned generation, const wire::
   const auto message = wire::CreatePublished(builder, ids_at);
   const Status sent = shm::send_packet(fd, builder, wire::Message::Published, message.Union());
   if (!sent) return raise(self, sent.error());
-  pool.publish(0, generation);
+  pool.publish(seat, generation);
   return Py_BuildValue("(sOs)", "ready", names.get(), ready.runtime()->c_str());
 }
 
-// publish(fd, generation): ("ready", names, runtime) or ("setup_failed", type, message, traceback).
-// Ids go by order: a successor must have the same methods.
+// publish(fd, seat, generation): ("ready", names, runtime) or ("setup_failed", type, message,
+// traceback). Ids go by order: a successor must have the same methods.
 PyObject* publish(PyObject* self, PyObject* arguments) {
   int fd = -1;
+  unsigned seat = 0;
   unsigned generation = 0;
-  if (!PyArg_ParseTuple(arguments, "iI", &fd, &generation)) return nullptr;
+  if (!PyArg_ParseTuple(arguments, "iII", &fd, &seat, &generation)) return nullptr;
   std::optional<Result<shm::Packet>> packet;
   {
     const GilRelease released;
@@ -139,16 +149,19 @@ PyObject* publish(PyObject* self, PyObject* arguments) {
   }
   const auto* ready = (*packet)->as<wire::Ready>();
   if (ready == nullptr) return raise(self, Error{.message = "neither Ready nor SetupFailed"});
-  return answer_ready(self, fd, generation, *ready);
+  return answer_ready(self, fd, seat, generation, *ready);
 }
 
-// drain(fd): takes the seat out of the claims and says Drain.
-PyObject* drain(PyObject* self, PyObject* fd) {
-  of(self).pool.set_seat(0, layout::SeatState::kDraining);
+// drain(fd, seat): takes the seat out of the claims and says Drain.
+PyObject* drain(PyObject* self, PyObject* arguments) {
+  int fd = -1;
+  unsigned seat = 0;
+  if (!PyArg_ParseTuple(arguments, "iI", &fd, &seat)) return nullptr;
+  const LocalPool& pool = of(self).pool;
+  pool.set_seat(seat, layout::SeatState::kDraining, pool.segment().seat_word(seat).generation);
   flatbuffers::FlatBufferBuilder builder;
   const auto message = wire::CreateDrain(builder);
-  const Status sent = shm::send_packet(static_cast<int>(PyLong_AsLong(fd)), builder,
-                                       wire::Message::Drain, message.Union());
+  const Status sent = shm::send_packet(fd, builder, wire::Message::Drain, message.Union());
   return sent ? none() : raise(self, sent.error());
 }
 
@@ -244,6 +257,86 @@ PyObject* cancel_rings(PyObject* self, PyObject* /*none*/) {
   return PyLong_FromUnsignedLong(of(self).pool.segment().seat(0).cancel_bell.load());
 }
 
+// start_in_session(seat, session, method, kind, payload, timeout_s): the slot of the call.
+PyObject* start_in_session(PyObject* self, PyObject* arguments) {
+  unsigned seat = 0;
+  const char* session = nullptr;
+  const char* method = nullptr;
+  int kind = 0;
+  PyObject* payload = nullptr;
+  double timeout_s = 0;
+  if (!PyArg_ParseTuple(arguments, "IssiOd", &seat, &session, &method, &kind, &payload,
+                        &timeout_s)) {
+    return nullptr;
+  }
+  const BufferView bytes(payload, PyBUF_SIMPLE);
+  if (!bytes.held()) return nullptr;
+  const auto* begin = static_cast<const std::byte*>(bytes->buf);
+  const Result<shm::SlotIndex> slot = of(self).session_calls.start(
+      seat, {session, method, kind, {begin, begin + bytes->len}}, deadline_in(timeout_s));
+  return slot ? PyLong_FromUnsignedLong(*slot) : raise(self, slot.error());
+}
+
+// finish_in_session(slot): waits; returns (kind, bytes).
+PyObject* finish_in_session(PyObject* self, PyObject* slot) {
+  const auto index = static_cast<shm::SlotIndex>(PyLong_AsUnsignedLong(slot));
+  std::optional<Result<SessionReply>> reply;
+  {
+    const GilRelease released;
+    reply = of(self).session_calls.finish(index);
+  }
+  if (!*reply) return raise(self, reply->error());
+  return Py_BuildValue("(iy#)", (*reply)->kind,
+                       reinterpret_cast<const char*>((*reply)->bytes.data()),
+                       static_cast<Py_ssize_t>((*reply)->bytes.size()));
+}
+
+// session(name): (home seat or -1, has state) of its record; None when there is none.
+PyObject* session(PyObject* self, PyObject* name) {
+  const shm::SessionTable& table = of(self).session_calls.table();
+  const auto found = table.find(PyUnicode_AsUTF8AndSize(name, nullptr));
+  if (!found) return raise(self, found.error());
+  if (!*found) return none();
+  const shm::SessionWord word = (*found)->word;
+  return Py_BuildValue("(iO)", word.home - 1, word.has_state() ? Py_True : Py_False);
+}
+
+PyObject* end_session(PyObject* self, PyObject* name) {
+  const bool ended = of(self).session_calls.end(PyUnicode_AsUTF8AndSize(name, nullptr));
+  return PyBool_FromLong(ended ? 1 : 0);
+}
+
+PyObject* lose_session(PyObject* self, PyObject* name) {
+  const bool lost = of(self).session_calls.lose(PyUnicode_AsUTF8AndSize(name, nullptr));
+  return PyBool_FromLong(lost ? 1 : 0);
+}
+
+// age_session(name, seconds): it was last used so long ago.
+PyObject* age_session(PyObject* self, PyObject* arguments) {
+  const char* name = nullptr;
+  double seconds = 0;
+  if (!PyArg_ParseTuple(arguments, "sd", &name, &seconds)) return nullptr;
+  const bool found = of(self).session_calls.age(name, static_cast<std::uint64_t>(seconds * 1e9));
+  return PyBool_FromLong(found ? 1 : 0);
+}
+
+// service(seat): (calls by category, total ns, calls by latency bucket) that its worker counted.
+PyObject* service(PyObject* self, PyObject* seat) {
+  const auto index = static_cast<shm::SeatIndex>(PyLong_AsUnsignedLong(seat));
+  const layout::CallStats& stats = of(self).pool.segment().seat_stats(index);
+  const auto list = [](const auto& counts) {
+    Ref made = Ref::steal(PyList_New(0));
+    for (const auto& count : counts) {
+      const Ref number = Ref::steal(PyLong_FromUnsignedLongLong(count.load()));
+      PyList_Append(made.get(), number.get());
+    }
+    return made;
+  };
+  return Py_BuildValue("(OKO)", list(stats.ended).get(),
+                       static_cast<unsigned long long>(stats.total_ns.load()),
+                       list(stats.latency).get());
+}
+
 // round_trips(method, payload, count): nanoseconds of each call, sorted.
 PyObject* round_trips(PyObject* self, PyObject* arguments) {
   const char* method = nullptr;
@@ -280,7 +373,7 @@ PyObject* round_trips(PyObject* self, PyObject* arguments) {
 PyMethodDef pool_methods[] = {
     {"welcome", welcome, METH_VARARGS, nullptr},
     {"publish", publish, METH_VARARGS, nullptr},
-    {"drain", drain, METH_O, nullptr},
+    {"drain", drain, METH_VARARGS, nullptr},
     {"receive", receive, METH_O, nullptr},
     {"start", start, METH_VARARGS, nullptr},
     {"finish", finish, METH_O, nullptr},
@@ -288,6 +381,13 @@ PyMethodDef pool_methods[] = {
     {"states", states, METH_NOARGS, nullptr},
     {"running", running, METH_NOARGS, nullptr},
     {"cancel_rings", cancel_rings, METH_NOARGS, nullptr},
+    {"start_in_session", start_in_session, METH_VARARGS, nullptr},
+    {"finish_in_session", finish_in_session, METH_O, nullptr},
+    {"session", session, METH_O, nullptr},
+    {"end_session", end_session, METH_O, nullptr},
+    {"lose_session", lose_session, METH_O, nullptr},
+    {"age_session", age_session, METH_VARARGS, nullptr},
+    {"service", service, METH_O, nullptr},
     {"round_trips", round_trips, METH_VARARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };

@@ -1,0 +1,411 @@
+"""Sessions at a worker: what ctx.session holds, where it is lost, and when it ends."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+from worker_pool import CallFailed, WorkerPool, wait_until
+
+SERVICE = """
+    import slotring
+    from slotring import CallError
+
+    events = []
+
+    @slotring.session_start
+    def started(session):
+        events.append(["start", session.name])
+        if session.name == "refused":
+            raise ValueError("no such user")
+
+    @slotring.session_end
+    def ended(session):
+        events.append(["end", session.name, dict(session)])
+        if session.name == "clumsy":
+            raise ValueError("cannot say goodbye")
+
+    @slotring.handler
+    def put(request, ctx):
+        ctx.session.update(request)
+        return len(ctx.session)
+
+    @slotring.handler
+    def get(request, ctx):
+        return None if ctx.session is None else dict(ctx.session)
+
+    @slotring.handler
+    def grow(request, ctx):
+        ctx.session.setdefault("list", []).append(request)
+        return ctx.session["list"]
+
+    @slotring.handler
+    def put_and_fail(request, ctx):
+        ctx.session.update(request)
+        raise RuntimeError("after all")
+
+    @slotring.handler
+    def put_and_reply_wrongly(request, ctx):
+        ctx.session.update(request)
+        return object()
+
+    @slotring.handler
+    def put_object(request, ctx):
+        ctx.session["object"] = {"deep": [0, object()]}
+
+    @slotring.handler
+    def catch(request, ctx):
+        try:
+            return dict(ctx.session)
+        except Exception as error:
+            return type(error).__name__
+
+    @slotring.handler
+    def untouched(request):
+        return "served"
+
+    kept = []
+
+    @slotring.handler
+    def keep_session(request, ctx):
+        kept.append(ctx.session)
+        return [ctx.session.name, ctx.session.created, repr(ctx.session)]
+
+    @slotring.handler
+    def use_kept(request):
+        return dict(kept[-1])
+
+    @slotring.handler
+    def tell(request):
+        return events
+"""
+SLOW = SERVICE + """
+    import os
+
+    @slotring.handler
+    def put_slowly(request, ctx):
+        dict(ctx.session)
+        with open(request["fifo"]) as fifo:  # until the test opens it
+            fifo.read()
+        ctx.session["slow"] = True
+"""
+
+
+def code_of(call, *arguments, **options) -> str:
+    with pytest.raises(CallFailed) as failure:
+        call(*arguments, **options)
+    return failure.value.code
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request, tmp_path) -> str:
+    return "memory" if request.param == "memory" else f"sqlite:{tmp_path}/sessions.db"
+
+
+@pytest.fixture
+def sqlite(tmp_path) -> str:
+    return f"sqlite:{tmp_path}/sessions.db"
+
+
+@pytest.fixture
+def two_seats(tmp_path):
+    with WorkerPool(tmp_path, seats=2) as pool:
+        yield pool
+
+
+def start(pool: WorkerPool, store: str, *, source: str = SERVICE, seat: int = 0, ttl_s: float = 0):
+    return pool.start_worker(
+        source, "--session-store", store, "--session-ttl-s", str(ttl_s), seat=seat
+    )
+
+
+def test_a_session_finds_what_its_earlier_calls_put_there_and_others_do_not(pool, store):
+    start(pool, store)
+    assert pool.call_in("ann", "put", {"a": 1, "b": [1, {"c": b"x"}]}) == 2
+    assert pool.call_in("bob", "put", {"a": 2}) == 1
+    assert pool.call_in("ann", "get") == {"a": 1, "b": [1, {"c": b"x"}]}
+    assert pool.call_in("bob", "get") == {"a": 2}
+    assert pool.call("get") is None  # anonymous
+
+
+def test_a_change_deep_in_the_state_is_kept(pool, store):
+    start(pool, store)
+    assert pool.call_in("ann", "grow", 1) == [1]
+    assert pool.call_in("ann", "grow", 2) == [1, 2]
+    assert pool.call_in("ann", "get") == {"list": [1, 2]}
+
+
+@pytest.mark.parametrize("method", ["put_and_fail", "put_and_reply_wrongly"])
+def test_what_a_failed_call_put_there_is_not_kept(pool, store, method):
+    start(pool, store)
+    pool.call_in("ann", "put", {"a": 1})
+    code_of(pool.call_in, "ann", method, {"a": 2, "b": 3})
+    assert pool.call_in("ann", "get") == {"a": 1}
+    code_of(pool.call_in, "new", method, {"a": 2})
+    assert pool.call_in("new", "keep_session")[1] is True  # it had not started
+
+
+def test_a_session_tells_its_name_and_whether_it_is_new_and_ends_with_its_call(pool, store):
+    start(pool, store)
+    expected = ["ann", True, "<slotring.Session 'ann'>"]
+    assert pool.call_in("ann", "keep_session") == expected
+    assert pool.call_in("ann", "keep_session")[1] is False
+    assert code_of(pool.call, "use_kept") == "SESSION_NOT_FOUND"
+
+
+def test_a_handler_that_takes_no_context_may_be_called_in_a_session(pool, store):
+    start(pool, store)
+    assert pool.call_in("ann", "untouched") == "served"
+    assert pool.harness.session("ann") == (-1, False)  # nothing is kept of it
+
+
+def test_more_sessions_than_the_pool_has_room_for_are_refused(pool, store):
+    start(pool, store)
+    for i in range(16):
+        pool.call_in(f"session-{i}", "put", {"i": i})
+    assert code_of(pool.call_in, "one-more", "put", {"i": 17}) == "SESSION_LIMIT"
+
+
+def test_a_session_starts_and_ends_once_with_hooks(pool, store):
+    start(pool, store)
+    pool.call_in("ann", "put", {"a": 1})
+    pool.call_in("ann", "put", {"a": 2})
+    assert pool.call_in("ann", "end_session") == {"ended": True}
+    assert pool.harness.session("ann") is None
+    assert pool.call("tell") == [["start", "ann"], ["end", "ann", {"a": 2}]]
+    assert pool.call_in("ann", "get") == {}
+
+
+def test_ending_what_is_not_there_says_so(pool, store):
+    start(pool, store)
+    assert code_of(pool.call_in, "nobody", "end_session") == "SESSION_NOT_FOUND"
+    assert pool.harness.session("nobody") is None
+    assert code_of(pool.call, "end_session") == "INVALID_ARGUMENT"
+
+
+def test_a_start_hook_that_raises_fails_the_call_even_if_the_handler_catches_it(pool, store):
+    worker = start(pool, store)
+    with pytest.raises(CallFailed, match="no such user") as failure:
+        pool.call_in("refused", "put", {"a": 1})
+    assert failure.value.python_type == "ValueError"
+    assert code_of(pool.call_in, "refused", "catch") == "HANDLER_RAISED"
+    assert pool.call_in("refused", "untouched") == "served"
+    assert code_of(pool.call_in, "refused", "end_session") == "SESSION_NOT_FOUND"
+    wait_until(lambda: "a session_start hook failed" in worker.stderr, "the log")
+
+
+def test_an_end_hook_that_raises_is_logged_and_the_session_is_ended(pool, store):
+    worker = start(pool, store)
+    pool.call_in("clumsy", "put", {"a": 1})
+    assert pool.call_in("clumsy", "end_session") == {"ended": True}
+    assert pool.call_in("clumsy", "get") == {}
+    wait_until(lambda: "cannot say goodbye" in worker.stderr, "the log")
+
+
+def test_hooks_may_be_methods_of_a_service(pool, store):
+    source = """
+        import slotring
+
+        @slotring.service
+        class Users:
+            def __init__(self):
+                self.seen = []
+
+            @slotring.session_start
+            def greet(self, session):
+                session["greeting"] = f"hello {session.name}"
+
+            @slotring.session_end
+            async def part(self, session):
+                self.seen.append(session["greeting"])
+
+            @slotring.handler
+            def get(self, request, ctx):
+                return dict(ctx.session)
+
+            @slotring.handler
+            def tell(self, request):
+                return self.seen
+    """
+    start(pool, store, source=source)
+    assert pool.call_in("ann", "get") == {"greeting": "hello ann"}
+    pool.call_in("ann", "end_session")
+    assert pool.call("tell") == ["hello ann"]
+
+
+def test_sessions_are_listed(pool, store):
+    start(pool, store)
+    pool.call_in("ann", "put", {"a": 1})
+    pool.call_in("bob", "untouched")
+    listed = pool.call("sessions")
+    assert [row["name"] for row in listed] == ["bob", "ann"]
+    assert [row["has_state"] for row in listed] == [False, True]
+    assert all(row["created"] <= row["last_used"] + 1 for row in listed)
+    assert [row["name"] for row in pool.call("sessions", {"most": 1})] == ["bob"]
+
+
+def test_memory_keeps_any_object_and_a_change_of_it_in_place(pool):
+    start(pool, "memory")
+    assert pool.call_in("ann", "put_object") is None
+
+
+def test_a_durable_state_of_other_types_fails_the_call_and_nothing_is_stored(pool, sqlite):
+    start(pool, sqlite)
+    pool.call_in("ann", "put", {"a": 1})
+    with pytest.raises(CallFailed, match=r"session\['object'\]\['deep'\]\[1\] is of type object"):
+        pool.call_in("ann", "put_object")
+    assert pool.call_in("ann", "get") == {"a": 1}
+
+
+def test_a_killed_workers_successor_finds_the_durable_state(pool, sqlite):
+    for i in range(3):
+        start(pool, sqlite)
+        assert pool.call_in("ann", "get") == ({"a": i} if i else {})
+        pool.call_in("ann", "put", {"a": i + 1})
+        pool.kill_worker()
+    start(pool, sqlite)
+    assert pool.call_in("ann", "get") == {"a": 3}
+
+
+def test_a_killed_workers_state_in_memory_is_told_lost_once(pool):
+    start(pool, "memory")
+    pool.call_in("ann", "put", {"a": 1})
+    pool.call_in("bob", "untouched")
+    assert pool.harness.session("ann") == (0, True)
+    pool.kill_worker()
+    start(pool, "memory")
+    # Told to whatever call comes first, before its handler runs.
+    assert code_of(pool.call_in, "ann", "untouched") == "SESSION_LOST"
+    assert pool.call_in("ann", "get") == {}
+    assert pool.call_in("bob", "get") == {}  # had no state to lose
+    assert pool.call_in("ann", "put", {"a": 2}) == 1
+    assert pool.call_in("ann", "get") == {"a": 2}
+
+
+def test_another_worker_tells_the_loss_too_and_only_one_of_them(two_seats):
+    pool = two_seats
+    first = start(pool, "memory", seat=0)
+    start(pool, "memory", seat=1)
+    pool.call_in("ann", "put", {"a": 1}, seat=0)
+    pool.kill_worker(first)
+    start(pool, "memory", seat=0)
+    assert code_of(pool.call_in, "ann", "get", seat=1) == "SESSION_LOST"
+    assert pool.call_in("ann", "get", seat=0) == {}
+
+
+def test_state_in_memory_at_another_worker_is_a_conflict_when_it_is_touched(two_seats):
+    pool = two_seats
+    start(pool, "memory", seat=0)
+    start(pool, "memory", seat=1)
+    pool.call_in("ann", "put", {"a": 1}, seat=0)
+    assert pool.call_in("ann", "untouched", seat=1) == "served"
+    with pytest.raises(CallFailed, match="another worker holds") as failure:
+        pool.call_in("ann", "get", seat=1)
+    assert (failure.value.code, failure.value.retryable) == ("SESSION_CONFLICT", True)
+    assert code_of(pool.call_in, "ann", "end_session", seat=1) == "SESSION_CONFLICT"
+    assert pool.call_in("ann", "get", seat=0) == {"a": 1}
+
+
+def test_a_state_in_memory_that_was_ended_elsewhere_is_never_served(two_seats):
+    pool = two_seats
+    start(pool, "memory", seat=0)
+    pool.call_in("ann", "put", {"a": 1}, seat=0)
+    assert pool.harness.end_session("ann")
+    assert pool.call_in("ann", "get", seat=0) == {}
+    pool.call_in("ann", "put", {"a": 2}, seat=0)
+    # ... nor one that somebody has taken for lost.
+    assert pool.harness.lose_session("ann")
+    assert pool.call_in("ann", "get", seat=0) == {}
+
+
+def slow_call(pool: WorkerPool, tmp_path, session: str, seat: int) -> tuple[int, str]:
+    """A call that has loaded its session's state when this returns; it ends by end_slow_call()."""
+    fifo = str(tmp_path / f"fifo-{seat}")
+    os.mkfifo(fifo)
+    return pool.start_in(session, "put_slowly", {"fifo": fifo}, seat), fifo
+
+
+def end_slow_call(pool: WorkerPool, call: tuple[int, str]):
+    with open(call[1], "w"):  # opens when the handler reads
+        pass
+    return pool.finish_in(call[0])
+
+
+@pytest.mark.parametrize("session", ["known", "new"])
+def test_of_two_calls_at_once_at_two_workers_one_is_kept_and_one_is_told(
+    two_seats, tmp_path, store, session
+):
+    pool = two_seats
+    start(pool, store, source=SLOW, seat=0)
+    start(pool, store, source=SLOW, seat=1)
+    if session == "known" and store != "memory":
+        pool.call_in("known", "put", {"a": 0}, seat=1)
+    slow = slow_call(pool, tmp_path, session, seat=0)
+    with open(slow[1], "w"):  # it has loaded the state, and ends when this is closed
+        pool.call_in(session, "put", {"a": 1}, seat=1)
+    assert code_of(pool.finish_in, slow[0]) == "SESSION_CONFLICT"
+    assert pool.call_in(session, "get", seat=1) == {"a": 1}
+
+
+def test_two_pools_on_one_file_see_each_others_sessions(tmp_path, sqlite):
+    with WorkerPool(tmp_path) as first, WorkerPool(tmp_path) as second:
+        threads = [threading.Thread(target=start, args=(p, sqlite)) for p in (first, second)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        first.call_in("ann", "put", {"a": 1})
+        assert second.call_in("ann", "get") == {"a": 1}
+        assert second.call_in("ann", "end_session") == {"ended": True}
+        assert first.call_in("ann", "get") == {}
+
+
+def test_an_unused_session_ends_by_itself(pool, store):
+    start(pool, store, ttl_s=0.2)
+    pool.call_in("ann", "put", {"a": 1})
+    pool.call_in("bob", "untouched")
+    wait_until(lambda: pool.harness.session("ann") is None, "the end of ann")
+    wait_until(lambda: pool.harness.session("bob") is None, "the end of bob")
+    assert pool.call("tell") == [["start", "ann"], ["end", "ann", {"a": 1}]]
+    assert pool.call_in("ann", "get") == {}
+
+
+def test_a_session_in_use_does_not_end(pool, store):
+    start(pool, store, ttl_s=60)
+    pool.call_in("ann", "put", {"a": 1})
+    pool.call_in("old", "put", {"a": 1})
+    assert pool.harness.age_session("old", 61.0)
+    assert pool.harness.age_session("ann", 30.0)
+    pool.end_worker()  # its successor looks at once
+    start(pool, store, ttl_s=60)
+    if store == "memory":
+        assert code_of(pool.call_in, "ann", "get") == "SESSION_LOST"
+    else:
+        assert pool.call_in("ann", "get") == {"a": 1}
+        # What is in the file was stored just now.
+        assert pool.call_in("old", "get") == {"a": 1}
+    assert pool.call("tell") == []
+
+
+def test_what_a_pool_left_in_the_file_expires_in_the_next_one(tmp_path, sqlite):
+    with WorkerPool(tmp_path) as before:
+        start(before, sqlite)
+        before.call_in("ann", "put", {"a": 1})
+    with WorkerPool(tmp_path) as pool:
+        start(pool, sqlite, ttl_s=0.2)
+        wait_until(lambda: pool.call("tell") == [["end", "ann", {"a": 1}]], "the end of ann")
+        assert pool.call_in("ann", "get") == {}
+
+
+def test_a_worker_counts_its_calls_and_their_service_time(pool):
+    start(pool, "memory")
+    for _ in range(20):
+        pool.call("untouched")
+    code_of(pool.call, "no_such_method")
+    code_of(pool.call, "put", {})  # ctx.session is None
+    ended, total_ns, latency = pool.harness.service(0)
+    assert sum(ended) == sum(latency) == 22
+    assert (ended[0], ended[2], ended[3]) == (20, 1, 1)
+    assert total_ns < 20e9

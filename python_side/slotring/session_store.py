@@ -217,6 +217,7 @@ class SqliteStore:
         # locked: SQLite does not wait where waiting might be for ever.
         while True:
             try:
+                self._check_schema()  # a file of somebody else's is not changed
                 (mode,) = self._connection.execute("PRAGMA journal_mode = WAL").fetchone()
                 self._connection.execute("PRAGMA synchronous = FULL")
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -231,27 +232,30 @@ class SqliteStore:
                 f"is {mode!r}); is it on a network file system?"
             )
         try:
-            self._make_or_check_schema()
+            if self._check_schema():
+                for statement in _SCHEMA:
+                    self._connection.execute(statement)
             self._connection.execute("COMMIT")
         finally:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
 
-    def _make_or_check_schema(self) -> None:
+    def _check_schema(self) -> bool:
+        """Whether the file is new, and has none yet."""
         execute = self._connection.execute
         (application,) = execute("PRAGMA application_id").fetchone()
         (version,) = execute("PRAGMA user_version").fetchone()
         (tables,) = execute("SELECT count(*) FROM sqlite_master").fetchone()
         if (application, version, tables) == (0, 0, 0):
-            for statement in _SCHEMA:
-                execute(statement)
-        elif application != _APPLICATION_ID:
+            return True
+        if application != _APPLICATION_ID:
             raise StoreRefused(f"{self.path!r} is a database of something else, not of sessions")
-        elif version != SCHEMA_VERSION:
+        if version != SCHEMA_VERSION:
             raise StoreRefused(
                 f"the session store {self.path!r} has schema version {version}, and this version "
                 f"of slotring uses {SCHEMA_VERSION}: use another file, or the version that made it"
             )
+        return False
 
     def _write(self, what: str, patience_s: float, statement: str, values: tuple[Any, ...]) -> bool:
         def run() -> bool:

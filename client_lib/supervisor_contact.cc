@@ -1,8 +1,13 @@
 #include "client_lib/supervisor_contact.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <cerrno>
+#include <chrono>
+
+#include "client_lib/shm/memory.h"
 #include "client_lib/shm/peer_socket.h"
 #include "client_lib/shm/process_identity.h"
 
@@ -24,6 +29,13 @@ bool sees_pid_of_peer(const shm::UniqueFd& socket, std::int32_t pid_as_it_says) 
 Error not_attached() {
   return Error{.code = ErrorCode::kNotAttached,
                .message = "the pool was started anew since this client attached; attach again"};
+}
+
+Error unsupervised() {
+  return Error{.code = ErrorCode::kWorkerUnavailable,
+               .message = "the pool has no supervisor now, which would keep the broadcast for "
+                          "later workers; nothing was changed",
+               .retryable = true};
 }
 
 }  // namespace
@@ -61,21 +73,109 @@ bool SupervisorContact::connect() {
 bool SupervisorContact::is_supervised() {
   const std::lock_guard lock(mutex_);
   if (!socket_.valid()) return true;
-  pollfd waited{socket_.get(), POLLIN, 0};
-  if (::poll(&waited, 1, 0) <= 0) return true;
-  if ((waited.revents & POLLIN) != 0) {
-    const Result<shm::Packet> packet = shm::receive_packet(socket_.get(), shm::kNever);
-    const auto* refused = packet ? packet->as<wire::Refused>() : nullptr;
-    if (refused != nullptr && refused->code() == static_cast<int>(ErrorCode::kNotAttached)) {
-      orphaned_.store(true, std::memory_order_relaxed);
-      epoch_.store(~epoch_in_segment(), std::memory_order_relaxed);  // so that follow() looks
-    }
-    if (packet) return true;  // an end of the connection comes after what was sent on it
-  }
+  // broadcast() sees an end of the connection at once, and whoever asks after that is told.
+  if (awaits_answer_ || look_for_messages()) return true;
   const std::uint32_t epoch = epoch_in_segment();
   if (!connect()) return false;
   epoch_.store(epoch, std::memory_order_relaxed);
   return true;
+}
+
+// Takes one message, if one is there. False when the connection has ended.
+// REQUIRES: mutex_ is held.
+bool SupervisorContact::look_for_messages() {
+  pollfd waited{socket_.get(), POLLIN, 0};
+  if (::poll(&waited, 1, 0) <= 0) return true;
+  if ((waited.revents & POLLIN) == 0) return false;
+  const Result<shm::Packet> packet = shm::receive_packet(socket_.get(), shm::kNever);
+  const auto* refused = packet ? packet->as<wire::Refused>() : nullptr;
+  if (refused != nullptr && refused->code() == static_cast<int>(ErrorCode::kNotAttached)) {
+    note_orphaned();
+  }
+  return packet.ok();  // an end of the connection comes after what was sent on it
+}
+
+void SupervisorContact::note_orphaned() {
+  orphaned_.store(true, std::memory_order_relaxed);
+  epoch_.store(~epoch_in_segment(), std::memory_order_relaxed);  // so that follow() looks
+}
+
+Result<std::uint32_t> SupervisorContact::broadcast(const shm::Setting& setting,
+                                                   shm::MonotonicNs deadline) {
+  std::unique_lock turn(broadcasts_, std::defer_lock);
+  if (deadline == shm::kNever) {
+    turn.lock();
+  } else {
+    const shm::MonotonicNs now = shm::monotonic_now();
+    const auto left = std::chrono::nanoseconds(now < deadline ? deadline - now : 0);
+    if (!turn.try_lock_for(left)) {
+      return Error{.code = ErrorCode::kDeadlineExceeded,
+                   .message = "this client's other broadcasts took until the deadline",
+                   .retryable = true};
+    }
+  }
+  Result<shm::UniqueFd> socket = socket_for_broadcast();
+  if (!socket) return std::move(socket).error();
+  flatbuffers::FlatBufferBuilder builder;
+  const auto key = builder.CreateString(setting.key);
+  const auto method = builder.CreateString(setting.method);
+  const auto payload = builder.CreateVector(
+      reinterpret_cast<const std::uint8_t*>(setting.payload.data()), setting.payload.size());
+  const auto message = wire::CreateBroadcast(builder, key, method, setting.kind, payload,
+                                             setting.retracted);
+  const Status sent =
+      shm::send_packet(socket->get(), builder, wire::Message::Broadcast, message.Union());
+  Result<std::uint32_t> epoch =
+      sent ? await_epoch(socket->get(), deadline) : Result<std::uint32_t>(unsupervised());
+  const std::lock_guard lock(mutex_);
+  awaits_answer_ = false;
+  owed_answer_ = !epoch && epoch.error().code == ErrorCode::kDeadlineExceeded;
+  return epoch;
+}
+
+// A copy of the socket's descriptor, which stays whole while other threads replace the socket.
+Result<shm::UniqueFd> SupervisorContact::socket_for_broadcast() {
+  if (orphaned_.load(std::memory_order_relaxed)) return not_attached();
+  const std::lock_guard lock(mutex_);
+  const std::uint32_t epoch = epoch_in_segment();
+  const bool is_told = epoch == epoch_.load(std::memory_order_relaxed);
+  if (!socket_.valid() || owed_answer_ || !is_told || !look_for_messages()) {
+    next_try_ns_ = 0;
+    if (!connect()) {
+      return unsupervised();
+    }
+    epoch_.store(epoch, std::memory_order_relaxed);
+    owed_answer_ = false;
+  }
+  shm::UniqueFd copy(::fcntl(socket_.get(), F_DUPFD_CLOEXEC, 0));
+  if (!copy.valid()) return shm::system_error("dup", errno);
+  awaits_answer_ = true;
+  return copy;
+}
+
+Result<std::uint32_t> SupervisorContact::await_epoch(int socket, shm::MonotonicNs deadline) {
+  for (;;) {
+    const Result<shm::Packet> packet = shm::receive_packet(socket, deadline);
+    if (!packet && packet.error().code == ErrorCode::kDeadlineExceeded) {
+      return Error{ErrorCode::kDeadlineExceeded,
+                   "the supervisor did not answer in time; it may still keep the broadcast"};
+    }
+    if (!packet) {
+      return Error{ErrorCode::kWorkerUnavailable,
+                   "the supervisor went away before it answered; whether it kept the broadcast is "
+                   "not known, and to broadcast the same again does no harm"};
+    }
+    if (const auto* done = packet->as<wire::Broadcasted>()) return done->epoch();
+    if (const auto* refused = packet->as<wire::Refused>()) {
+      const auto code = static_cast<ErrorCode>(refused->code());
+      if (code == ErrorCode::kNotAttached) {
+        note_orphaned();
+        return not_attached();
+      }
+      return Error{code, refused->message() ? refused->message()->str() : std::string()};
+    }
+    // Rejoined, of the connection that was just made.
+  }
 }
 
 bool SupervisorContact::is_dead(shm::SeatIndex seat) const {

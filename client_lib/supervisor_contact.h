@@ -5,7 +5,7 @@
 // in the segment tells it that it is there; and a caller that has slept for long without a word
 // asks here whether anybody is left that would wake it.
 //
-// Thread-safe. Nothing here waits for the supervisor.
+// Thread-safe. Nothing here waits for the supervisor, but for broadcast().
 
 #ifndef SLOTRING_CLIENT_LIB_SUPERVISOR_CONTACT_H_
 #define SLOTRING_CLIENT_LIB_SUPERVISOR_CONTACT_H_
@@ -16,6 +16,7 @@
 #include <string>
 
 #include "client_lib/shm/attachment.h"
+#include "client_lib/shm/setting_record.h"
 #include "slotring/result.h"
 
 namespace slotring::internal {
@@ -43,6 +44,12 @@ class SupervisorContact {
   // The error of a call for which check_seat() was false.
   Error unserved_error(shm::SeatIndex seat, bool never_started) const;
 
+  // Has the supervisor keep a setting for all workers (schemas/attach.fbs, Broadcast), and waits for
+  // its answer. Returns the setting's epoch. Errors: what the supervisor refuses it with;
+  // WORKER_UNAVAILABLE (retryable when nothing was sent: no supervisor; otherwise it went away
+  // before it answered), DEADLINE_EXCEEDED, NOT_ATTACHED.
+  Result<std::uint32_t> broadcast(const shm::Setting& setting, shm::MonotonicNs deadline);
+
   // Everything is released: says so in the client table and to the supervisor, if there is one.
   void say_goodbye();
 
@@ -53,14 +60,21 @@ class SupervisorContact {
   Status rejoin();
   bool connect();
   bool is_supervised();
+  bool look_for_messages();
+  void note_orphaned();
+  Result<shm::UniqueFd> socket_for_broadcast();
+  Result<std::uint32_t> await_epoch(int socket, shm::MonotonicNs deadline);
   bool is_dead(shm::SeatIndex seat) const;
   bool anybody_serves() const;
 
   const shm::Attachment& joined_;
   std::string path_;
-  std::mutex mutex_;  // of this process; socket_ and next_try_ns_
+  std::timed_mutex broadcasts_;  // one at a time
+  std::mutex mutex_;             // of this process; guards the next four
   shm::UniqueFd socket_;
   shm::MonotonicNs next_try_ns_ = 0;
+  bool awaits_answer_ = false;  // broadcast() reads what comes, and nobody else
+  bool owed_answer_ = false;    // one may still come that nobody waits for
   std::atomic<std::uint32_t> epoch_;   // of the last supervisor that was told
   std::atomic<bool> orphaned_{false};  // the pool was started anew, with other memory
   bool pids_are_seen_;  // the supervisor's pids mean the same in this process' pid namespace

@@ -16,7 +16,7 @@
 #include "client_lib/shm/peer_socket.h"
 #include "python_side/native/buffer_view.h"
 #include "python_side/native/python_ref.h"
-#include "tests/python/harness/session_calls.h"
+#include "supervisor/settings.h"
 #include "tests/support/local_pool.h"
 
 namespace slotring::testing {
@@ -31,6 +31,7 @@ struct Supervised {
       : pool(geometry), client(pool.client()), session_calls(pool) {}
 
   LocalPool pool;
+  supervisor::Settings settings{pool.segment()};
   std::unique_ptr<internal::ClientCore> client;
   SessionCalls session_calls;
   std::map<long, Lease> calls;
@@ -252,6 +253,35 @@ PyObject* running(PyObject* self, PyObject* /*none*/) {
                        call->abandoned ? Py_True : Py_False, call->hung() ? Py_True : Py_False);
 }
 
+// record_setting(key, method, kind, payload, retract): as the supervisor does; returns its epoch.
+PyObject* record_setting(PyObject* self, PyObject* arguments) {
+  const char* key = nullptr;
+  const char* method = nullptr;
+  int kind = 0;
+  PyObject* payload = nullptr;
+  int retract = 0;
+  if (!PyArg_ParseTuple(arguments, "ssiOp", &key, &method, &kind, &payload, &retract)) {
+    return nullptr;
+  }
+  const BufferView buffer(payload, PyBUF_SIMPLE);
+  if (!buffer.held()) return nullptr;
+  const auto* bytes = static_cast<const std::byte*>(buffer->buf);
+  Result<std::uint32_t> epoch =
+      of(self).settings.record({.epoch = 0,
+                                .key = key,
+                                .method = method,
+                                .kind = static_cast<std::uint8_t>(kind),
+                                .retracted = retract != 0,
+                                .payload = {bytes, bytes + buffer->len}});
+  return epoch ? PyLong_FromUnsignedLong(*epoch) : raise(self, epoch.error());
+}
+
+// settings_told(): (epoch, newest that failed), as the worker's seat says.
+PyObject* settings_told(PyObject* self, PyObject* /*none*/) {
+  const layout::SeatRecord& seat = of(self).pool.segment().seat(0);
+  return Py_BuildValue("(II)", seat.settings_epoch.load(), seat.settings_failed.load());
+}
+
 // cancel_rings(): how often the worker's cancel_bell was rung.
 PyObject* cancel_rings(PyObject* self, PyObject* /*none*/) {
   return PyLong_FromUnsignedLong(of(self).pool.segment().seat(0).cancel_bell.load());
@@ -380,6 +410,8 @@ PyMethodDef pool_methods[] = {
     {"abandon", abandon, METH_O, nullptr},
     {"states", states, METH_NOARGS, nullptr},
     {"running", running, METH_NOARGS, nullptr},
+    {"record_setting", record_setting, METH_VARARGS, nullptr},
+    {"settings_told", settings_told, METH_NOARGS, nullptr},
     {"cancel_rings", cancel_rings, METH_NOARGS, nullptr},
     {"start_in_session", start_in_session, METH_VARARGS, nullptr},
     {"finish_in_session", finish_in_session, METH_O, nullptr},

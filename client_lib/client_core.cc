@@ -92,6 +92,15 @@ Result<Lease> ClientCore::claim(shm::MonotonicNs deadline, const std::stop_token
   return lease_of(*claim, deadline, stop);
 }
 
+Result<Lease> ClientCore::claim_on(shm::SeatIndex seat, shm::MonotonicNs deadline,
+                                   const std::stop_token& stop) {
+  if (Status ready = prepare_to_claim(stop); !ready) return std::move(ready).error();
+  Result<shm::Claim> claim =
+      pool_.claim_on(owner_, seat, deadline, stop, [this] { return supervisor_.check_pool(); });
+  if (!claim) return std::move(claim).error();
+  return lease_of(*claim, deadline, stop);
+}
+
 Lease ClientCore::lease_of(const shm::Claim& claim, shm::MonotonicNs deadline,
                            const std::stop_token& stop) {
   shm::prefetch_frame_to_write(joined_.requests->area(claim.slot));

@@ -39,6 +39,10 @@ class ClientCore {
 
   // The lease keeps `stop`, as it keeps the deadline.
   Result<Lease> claim(shm::MonotonicNs deadline, const std::stop_token& stop = {});
+  // The same, of this seat and no other; waits for it. Errors besides: those of
+  // SlotPool::claim_on().
+  Result<Lease> claim_on(shm::SeatIndex seat, shm::MonotonicNs deadline,
+                         const std::stop_token& stop = {});
   Result<std::span<std::byte>> request(Lease& lease, std::size_t bytes);
   Status submit(Lease& lease, std::string_view method, PayloadKind kind, std::size_t bytes);
   Result<ReplyView> wait(Lease& lease);

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "client_lib/client_core.h"
+#include "client_lib/session_list.h"
 #include "client_lib/shm/peer_socket.h"
 #include "client_lib/shm/value.h"
 
@@ -28,7 +29,13 @@ Lease& Lease::operator=(Lease&& other) noexcept {
 }
 
 namespace {
+// Of every worker.
+constexpr char kEndMethod[] = "end_session";
+
 Error void_lease() { return Error{ErrorCode::kInvalidArgument, "the lease holds no slot"}; }
+Error nameless() {
+  return Error{ErrorCode::kInvalidArgument, "a session's name has 1 to 63 bytes"};
+}
 }  // namespace
 
 Result<std::span<std::byte>> Lease::request(std::size_t bytes) {
@@ -72,14 +79,40 @@ Result<Client> Client::attach(std::string_view name_or_path, const AttachOptions
 
 const std::string& Client::pool() const { return core_->pool_name(); }
 
-Result<Lease> Client::claim(const CallOptions& options) {
-  return core_->claim(deadline_after(options.timeout), options.stop);
+Result<Lease> Client::claim(const CallOptions& options) { return claim(*core_, options); }
+
+Result<Lease> Client::claim(ClientCore& core, const CallOptions& options) {
+  const shm::MonotonicNs started = shm::monotonic_now();
+  Result<Lease> lease = core.claim({.started = started,
+                                    .deadline = deadline_after(options.timeout, started),
+                                    .session = options.session,
+                                    .session_mode = options.session_mode},
+                                   options.stop);
+  if (!lease) core.count_error("", options.session, lease.error(), started);
+  return lease;
 }
 
 Result<Reply> Client::call(std::string_view method, Payload payload, const CallOptions& options) {
-  const shm::MonotonicNs deadline = deadline_after(options.timeout);
+  return call(*core_, method, payload, options);
+}
+
+Result<Reply> Client::call(ClientCore& core, std::string_view method, Payload payload,
+                           const CallOptions& options) {
+  const shm::MonotonicNs started = shm::monotonic_now();
+  Result<Reply> reply = call_uncounted(core, method, payload, options, started);
+  if (!reply) core.count_error(method, options.session, reply.error(), started);
+  return reply;  // which its lease has counted
+}
+
+Result<Reply> Client::call_uncounted(ClientCore& core, std::string_view method, Payload payload,
+                                     const CallOptions& options, std::uint64_t started) {
+  const internal::ClaimTerms terms{.started = started,
+                                   .deadline = deadline_after(options.timeout, started),
+                                   .session = options.session,
+                                   .session_mode = options.session_mode,
+                                   .errors_count = false};
   for (;;) {
-    Result<Lease> lease = core_->claim(deadline, options.stop);
+    Result<Lease> lease = core.claim(terms, options.stop);
     if (!lease) return std::move(lease).error();
     const std::span<const std::byte> data = payload.data();
     Result<std::span<std::byte>> space = lease->request(data.size());
@@ -96,8 +129,56 @@ Result<Reply> Client::call(std::string_view method, Payload payload, const CallO
     const Error& error = submitted.error();
     if (error.category() != ErrorCategory::kWorker || !error.retryable) return error;
     // A peer that breaks the rules could say so for ever.
-    if (deadline != shm::kNever && shm::monotonic_now() >= deadline) return error;
+    if (terms.deadline != shm::kNever && shm::monotonic_now() >= terms.deadline) return error;
   }
+}
+
+Session Client::session(std::string_view name, const SessionOptions& options) {
+  return Session(core_.get(), name, options);
+}
+
+std::vector<SessionInfo> Client::sessions() const {
+  return internal::list_sessions(core_->segment());
+}
+
+PoolStatistics Client::statistics() const { return internal::read_statistics(core_->segment()); }
+
+CallOptions Session::in_session(const CallOptions& options) const {
+  CallOptions own = options;
+  own.session = name_;
+  if (own.session_mode == SessionMode::kPoolDefault) own.session_mode = options_.mode;
+  return own;
+}
+
+Result<Reply> Session::call(std::string_view method, Payload payload, const CallOptions& options) {
+  if (name_.empty()) return nameless();
+  return Client::call(*core_, method, payload, in_session(options));
+}
+
+Result<Lease> Session::claim(const CallOptions& options) {
+  if (name_.empty()) return nameless();
+  return Client::claim(*core_, in_session(options));
+}
+
+Status Session::end(const CallOptions& options) {
+  if (Status usable = core_->check_process(); !usable) return usable;
+  CallOptions queued = options;
+  queued.session_mode = SessionMode::kQueue;
+  const shm::MonotonicNs deadline = deadline_after(options.timeout);
+  for (;;) {
+    Result<SessionInfo> present = info();
+    if (!present) return std::move(present).error();
+    const Result<Reply> ended = call(kEndMethod, {}, queued);
+    if (ended) return Done{};
+    // Told of state that this would have dropped anyway; the session itself is there still.
+    if (ended.error().code != ErrorCode::kSessionLost) return ended.error();
+    if (deadline != shm::kNever && shm::monotonic_now() >= deadline) return ended.error();
+  }
+}
+
+Result<SessionInfo> Session::info() const {
+  if (Status usable = core_->check_process(); !usable) return std::move(usable).error();
+  return internal::describe_session(core_->segment(), name_);
 }
 
 }  // namespace slotring

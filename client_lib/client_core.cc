@@ -1,11 +1,9 @@
 #include "client_lib/client_core.h"
 
 #include <algorithm>
-#include <climits>
 #include <cstring>
 
 #include "client_lib/shm/doorbell.h"
-#include "client_lib/shm/obituary.h"
 
 namespace slotring::internal {
 
@@ -34,13 +32,9 @@ Error misuse(const char* what) { return Error{ErrorCode::kInvalidArgument, what}
 
 }  // namespace
 
-shm::MonotonicNs deadline_after(std::chrono::nanoseconds timeout) {
+shm::MonotonicNs deadline_after(std::chrono::nanoseconds timeout, shm::MonotonicNs now) {
   if (timeout == kNoTimeout) return shm::kNever;
-  const auto wait_ns = static_cast<std::uint64_t>(std::max<std::int64_t>(timeout.count(), 0));
-  // Long ones need no better clock than the cheap one, which lags by less than a tick.
-  if (timeout >= std::chrono::seconds(1))
-    return shm::coarse_now() + shm::coarse_tick_ns() + wait_ns;
-  return shm::monotonic_now() + wait_ns;
+  return now + static_cast<std::uint64_t>(std::max<std::int64_t>(timeout.count(), 0));
 }
 
 ClientCore::ClientCore(shm::UniqueFd socket, shm::Attachment joined, std::string socket_path)
@@ -49,6 +43,8 @@ ClientCore::ClientCore(shm::UniqueFd socket, shm::Attachment joined, std::string
       own_(joined_.segment->geometry().slots()),
       pool_(*joined_.segment, &own_),
       owner_(static_cast<std::uint16_t>(joined_.index)),
+      router_(pool_, own_, owner_),
+      statistics_(*joined_.segment, owner_),
       repair_epoch_(joined_.segment->header().repair_epoch.load(std::memory_order_acquire)),
       instance_(next_instance()) {
   const std::uint32_t slots = joined_.segment->geometry().slots();
@@ -83,13 +79,27 @@ Status ClientCore::prepare_to_claim(const std::stop_token& stop) {
 }
 
 Result<Lease> ClientCore::claim(shm::MonotonicNs deadline, const std::stop_token& stop) {
+  return claim({.started = shm::monotonic_now(), .deadline = deadline}, stop);
+}
+
+Result<Lease> ClientCore::claim(const ClaimTerms& terms, const std::stop_token& stop) {
   if (Status ready = prepare_to_claim(stop); !ready) return std::move(ready).error();
+  const shm::SlotPool::StillServed still_served = [this] { return supervisor_.check_pool(); };
+  if (!terms.session.empty()) {
+    SessionRef session;
+    const SessionCall call{terms.session, terms.session_mode, terms.started, terms.deadline};
+    Result<shm::Claim> claim = router_.claim(call, session, stop, still_served);
+    if (!claim) return std::move(claim).error();
+    Lease lease = lease_of(*claim, terms, stop);
+    sides_[claim->slot].session = terms.session;
+    sides_[claim->slot].mark.session = session;
+    return lease;
+  }
   const shm::SlotIndex last = last_slot.instance == instance_ ? last_slot.slot : shm::kNoSlot;
-  Result<shm::Claim> claim =
-      pool_.claim(owner_, last, deadline, stop, [this] { return supervisor_.check_pool(); });
+  Result<shm::Claim> claim = pool_.claim(owner_, last, terms.deadline, stop, still_served);
   if (!claim) return std::move(claim).error();
   last_slot = {instance_, claim->slot};
-  return lease_of(*claim, deadline, stop);
+  return lease_of(*claim, terms, stop);
 }
 
 Result<Lease> ClientCore::claim_on(shm::SeatIndex seat, shm::MonotonicNs deadline,
@@ -98,19 +108,22 @@ Result<Lease> ClientCore::claim_on(shm::SeatIndex seat, shm::MonotonicNs deadlin
   Result<shm::Claim> claim =
       pool_.claim_on(owner_, seat, deadline, stop, [this] { return supervisor_.check_pool(); });
   if (!claim) return std::move(claim).error();
-  return lease_of(*claim, deadline, stop);
+  return lease_of(*claim, {.started = shm::monotonic_now(), .deadline = deadline}, stop);
 }
 
-Lease ClientCore::lease_of(const shm::Claim& claim, shm::MonotonicNs deadline,
+Lease ClientCore::lease_of(const shm::Claim& claim, const ClaimTerms& terms,
                            const std::stop_token& stop) {
   shm::prefetch_frame_to_write(joined_.requests->area(claim.slot));
-  sides_[claim.slot].writer.begin();
+  SlotSide& side = sides_[claim.slot];
+  side.writer.begin();
+  side.session.clear();
+  side.mark = {.started = terms.started, .row = 0, .errors_count = terms.errors_count};
   Lease lease;
   lease.core_ = this;
   lease.slot_ = claim.slot;
   lease.generation_ = claim.word.generation;
   lease.flags_ = claim.word.flags;
-  lease.deadline_ns_ = deadline;
+  lease.deadline_ns_ = terms.deadline;
   lease.stop_ = stop;
   return lease;
 }
@@ -135,14 +148,25 @@ Status ClientCore::submit(Lease& lease, std::string_view method, PayloadKind kin
   if (method.empty() || method.size() > layout::kMaxNameBytes) {
     return misuse("a method's name has 1 to 63 bytes");
   }
+  SlotSide& side = sides_[lease.slot_];
   const std::uint16_t id = methods_.find(method, *joined_.segment);
   const shm::FrameHead head{call_id_of(lease), lease.deadline_ns_, lease.generation_, id,
                             static_cast<wire::PayloadKind>(kind)};
   // An unknown method still goes to the worker, by its name, which can say what it has.
-  const shm::RareHead rare{.method_name = id == 0 ? method : std::string_view()};
-  if (Status committed = sides_[lease.slot_].writer.commit(head, bytes, rare); !committed) {
+  const shm::RareHead rare{.method_name = id == 0 ? method : std::string_view(),
+                           .session = side.session};
+  if (Status committed = side.writer.commit(head, bytes, rare); !committed) {
     return committed;
   }
+  side.mark.row = CallStatistics::row_of(id);
+  const CallMark mark = side.mark;  // the slot may be another's when an error is told
+  Status sent = send(lease);
+  if (!sent) count_lease(mark, sent.error().category());
+  return sent;
+}
+
+// The request is committed: moves the word. After an error the lease is void.
+Status ClientCore::send(Lease& lease) {
   auto& word = pool_.word(lease.slot_);
   const SlotWord claimed = word_of(lease, SlotState::kClaimed);
   if (!shm::try_move(word, claimed, SlotState::kRequested, Actor::kClient).moved) {
@@ -164,6 +188,35 @@ Status ClientCore::submit(Lease& lease, std::string_view method, PayloadKind kin
   return Done{};
 }
 
+void ClientCore::count_lease(const CallMark& mark, ErrorCategory outcome) {
+  if (outcome != ErrorCategory::kNone && !mark.errors_count) return;
+  count(mark.row, mark.session, outcome, mark.started);
+}
+
+void ClientCore::count_error(std::string_view method, std::string_view session, const Error& error,
+                             shm::MonotonicNs started) {
+  if (error.code == ErrorCode::kForked) return;  // this process has no place to count in
+  SessionRef ref;
+  if (!session.empty()) {
+    const Result<std::optional<shm::FoundSession>> found = router_.table().find(session);
+    if (found && *found) ref = {(*found)->index, (*found)->word.incarnation};
+  }
+  const std::uint16_t id = method.empty() ? std::uint16_t{0} : methods_.find(method, segment());
+  count(CallStatistics::row_of(id), ref, error.category(), started);
+}
+
+void ClientCore::count(std::uint16_t row, const SessionRef& session, ErrorCategory outcome,
+                       shm::MonotonicNs started) {
+  const shm::MonotonicNs now = shm::monotonic_now();
+  const std::uint64_t ns = now > started ? now - started : 0;
+  statistics_.count(row, outcome, ns);
+  if (session.incarnation == 0) return;
+  // Not of a later session in the same record, but for one that begins at this moment.
+  const shm::SessionWord seen = router_.table().word(session.index);
+  if (seen.incarnation != session.incarnation) return;
+  count_call(segment().session(session.index).stats, outcome, ns);
+}
+
 void ClientCore::ring_bell(shm::SlotIndex slot, bool wake_anyway) const {
   const shm::SeatIndex seat = joined_.segment->seat_of(slot);
   std::atomic<std::uint32_t>& word = joined_.segment->seat(seat).bell;
@@ -172,147 +225,6 @@ void ClientCore::ring_bell(shm::SlotIndex slot, bool wake_anyway) const {
   if (bell.ring(bell.bit_of(slot_of_worker)) || wake_anyway) {
     shm::futex_wake(shm::futex_half(word), 1);
   }
-}
-
-bool ClientCore::awaits_reply(const Lease& lease, const SlotWord& seen) const {
-  return seen.generation == lease.generation_ && seen.owner == owner_ &&
-         (seen.state == SlotState::kRequested || seen.state == SlotState::kRunning);
-}
-
-ClientCore::WaitEnd ClientCore::await_reply(const Lease& lease) {
-  auto& word = pool_.word(lease.slot_);
-  bool unserved = false;
-  const auto sleep = [&] {
-    const shm::MonotonicNs until = shm::next_self_check(lease.deadline_ns_);
-    sleep_until_replied(lease, until);
-    if (until != lease.deadline_ns_ && shm::monotonic_now() >= until) {
-      unserved = !check_by_itself(lease);
-    }
-  };
-  const auto over = [&] {
-    return unserved || !awaits_reply(lease, shm::load_slot(word)) || lease.stop_.stop_requested();
-  };
-  const bool ended = sides_[lease.slot_].waiting.wait(over, sleep, lease.deadline_ns_);
-  if (unserved) return WaitEnd::kUnserved;
-  return !ended || lease.stop_.stop_requested() ? WaitEnd::kGivenUp : WaitEnd::kReplied;
-}
-
-// What a caller does that has slept for long. False when nobody is left who would end its call.
-bool ClientCore::check_by_itself(const Lease& lease) {
-  // Its words, and the bell that it rang, may have been scribbled over by a peer.
-  check_own_places();
-  if (shm::load_slot(pool_.word(lease.slot_)).state == SlotState::kRequested) {
-    ring_bell(lease.slot_, /*wake_anyway=*/true);
-  }
-  return supervisor_.check_seat(joined_.segment->seat_of(lease.slot_));
-}
-
-void ClientCore::sleep_until_replied(const Lease& lease, shm::MonotonicNs until) const {
-  auto& word = pool_.word(lease.slot_);
-  // Made only here: a wait that is over before it sleeps pays for no callback.
-  const std::stop_callback wakes(lease.stop_, [&] { wake_caller(lease); });
-  SlotWord seen = shm::load_slot(word);
-  while (awaits_reply(lease, seen)) {
-    const auto flags = static_cast<shm::SlotFlags>(seen.flags | layout::kFlagCallerSleeps);
-    if (seen.flags == flags || shm::try_set_flags(word, seen, flags)) {
-      // After the flag is set: either the stop is seen here, or wake_caller() changes the word.
-      if (lease.stop_.stop_requested()) return;
-      shm::futex_wait(shm::futex_half(word), static_cast<std::uint32_t>(seen.pack()), until);
-      return;
-    }
-  }
-}
-
-void ClientCore::wake_caller(const Lease& lease) const {
-  auto& word = pool_.word(lease.slot_);
-  SlotWord seen = shm::load_slot(word);
-  // The word is changed (even if the flag is not set yet: a read-modify-write that the sleeper's
-  // own comes before or after), so that who has read it does not fall asleep on it.
-  while (awaits_reply(lease, seen)) {
-    const auto flags = static_cast<shm::SlotFlags>(seen.flags & ~layout::kFlagCallerSleeps);
-    if (shm::try_set_flags(word, seen, flags)) break;
-  }
-  shm::futex_wake(shm::futex_half(word), INT_MAX);
-}
-
-Result<ReplyView> ClientCore::wait(Lease& lease) {
-  if (Status usable = check_process(); !usable) return std::move(usable).error();
-  if (lease.phase_ != Lease::Phase::kSubmitted) {
-    return misuse("the lease has no submitted call to wait for");
-  }
-  if (const WaitEnd end = await_reply(lease); end != WaitEnd::kReplied) {
-    const shm::SeatIndex seat = joined_.segment->seat_of(lease.slot_);
-    const SlotState ended_in = end_call(lease);
-    if (ended_in != SlotState::kReplied) {
-      return fail(end == WaitEnd::kGivenUp
-                      ? given_up_error(lease, ended_in)
-                      : supervisor_.unserved_error(seat, ended_in == SlotState::kRequested));
-    }
-  }
-  __builtin_prefetch(&pool_.word(lease.slot_), 1);  // to be freed soon
-  shm::prefetch_frame_to_read(joined_.replies->area(lease.slot_));
-  const SlotWord replied = shm::load_slot(pool_.word(lease.slot_));
-  if (!replied.same_step(word_of(lease, SlotState::kReplied))) {
-    return fail(lose(lease, "somebody else changed the word of a called slot"));
-  }
-  lease.phase_ = Lease::Phase::kReplied;
-  lease.flags_ = replied.flags;
-  return read_reply(lease, replied);
-}
-
-SlotState ClientCore::end_call(Lease& lease) {
-  auto& word = pool_.word(lease.slot_);
-  const SlotWord requested = word_of(lease, SlotState::kRequested);
-  const SlotWord running = word_of(lease, SlotState::kRunning);
-  if (shm::try_move(word, requested, SlotState::kClaimed, Actor::kClient).moved) {
-    lease.phase_ = Lease::Phase::kClaimed;
-    release(lease);
-    return SlotState::kRequested;
-  }
-  if (pool_.try_abandon(lease.slot_, running, Actor::kClient)) {
-    lease.core_ = nullptr;  // the worker frees it
-    own_.drop(lease.slot_, lease.generation_);
-    return SlotState::kRunning;
-  }
-  return SlotState::kReplied;
-}
-
-Error ClientCore::given_up_error(const Lease& lease, SlotState ended_in) const {
-  const bool never_started = ended_in == SlotState::kRequested;
-  const bool cancelled = lease.stop_.stop_requested();
-  std::string message = cancelled ? "the call was cancelled" : "the deadline passed";
-  message += never_started ? " before a worker started the call" : " while the handler ran";
-  return Error{.code = cancelled ? ErrorCode::kCancelled : ErrorCode::kDeadlineExceeded,
-               .message = std::move(message),
-               .retryable = never_started};
-}
-
-Result<ReplyView> ClientCore::read_reply(Lease& lease, const SlotWord& replied) {
-  if (replied.has(layout::kFlagLost)) {
-    Error lost = shm::lost_error(*joined_.segment, lease.slot_, replied.flags);
-    release(lease);
-    return fail(std::move(lost));
-  }
-  const shm::DataMemory& replies = *joined_.replies;
-  Result<shm::Frame> frame = sides_[lease.slot_].reader.read(
-      replies.area(lease.slot_), replies.area_bytes(), 0, lease.generation_, replies.warm_bytes());
-  std::optional<Error> error;
-  if (frame) error = shm::error_of(*frame);
-  // A worker that could not read the request says so without its call id.
-  const bool unread = error && frame->head.call_id == 0;
-  if (frame && frame->head.call_id != call_id_of(lease) && !unread) {
-    frame = Error{ErrorCode::kBadFrame, "the reply's frame is of another call"};
-  }
-  if (frame && frame->head.kind > wire::PayloadKind::Value) {
-    frame = Error{ErrorCode::kBadFrame, "the reply's payload is of an unknown kind"};
-  }
-  if (!frame) error = std::move(frame).error();
-  if (error) {
-    release(lease);
-    return fail(*std::move(error));
-  }
-  joined_.segment->client(owner_).calls.fetch_add(1, std::memory_order_relaxed);
-  return ReplyView{static_cast<PayloadKind>(frame->head.kind), frame->payload};
 }
 
 Error ClientCore::lose(Lease& lease, const char* what) {

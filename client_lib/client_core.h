@@ -14,8 +14,10 @@
 #include <string_view>
 #include <vector>
 
+#include "client_lib/call_statistics.h"
 #include "client_lib/fork_guard.h"
 #include "client_lib/method_table.h"
+#include "client_lib/session_router.h"
 #include "client_lib/shm/adaptive_wait.h"
 #include "client_lib/shm/attachment.h"
 #include "client_lib/shm/frame.h"
@@ -26,6 +28,16 @@
 
 namespace slotring::internal {
 
+// What a claim is for.
+struct ClaimTerms {
+  shm::MonotonicNs started = 0;  // when its call began
+  shm::MonotonicNs deadline = shm::kNever;
+  std::string_view session = {};  // empty for none
+  SessionMode session_mode = SessionMode::kPoolDefault;
+  // False where the caller counts the call's errors itself, by count_error().
+  bool errors_count = true;
+};
+
 class ClientCore {
  public:
   // `socket_path` is where later supervisors of the pool are looked for.
@@ -33,11 +45,13 @@ class ClientCore {
   ~ClientCore();
 
   const std::string& pool_name() const { return joined_.pool; }
+  const shm::ControlSegment& segment() const { return *joined_.segment; }
   // FORKED when this is a child of the process that attached, SYSTEM_LIMIT when that could not be
   // told.
   Status check_process() const;
 
-  // The lease keeps `stop`, as it keeps the deadline.
+  // The lease keeps `stop`, as it keeps the deadline. A claim that fails is not counted here.
+  Result<Lease> claim(const ClaimTerms& terms, const std::stop_token& stop = {});
   Result<Lease> claim(shm::MonotonicNs deadline, const std::stop_token& stop = {});
   // The same, of this seat and no other; waits for it. Errors besides: those of
   // SlotPool::claim_on().
@@ -48,18 +62,36 @@ class ClientCore {
   Result<ReplyView> wait(Lease& lease);
   void release(Lease& lease);
 
+  // Counts a call that ended with `error`, which a lease of it has not counted. An empty method or
+  // session: it had none.
+  void count_error(std::string_view method, std::string_view session, const Error& error,
+                   shm::MonotonicNs started);
+
  private:
+  // How the call of a lease is counted.
+  struct CallMark {
+    shm::MonotonicNs started = 0;
+    std::uint16_t row = 0;
+    bool errors_count = true;
+    SessionRef session = {};
+  };
   // This client's side of one slot.
   struct SlotSide {
     SlotSide(const shm::DataMemory& requests, shm::SlotIndex slot) : writer(requests, slot) {}
     shm::FrameWriter writer;
     shm::FrameReader reader;
     shm::AdaptiveWait waiting;
+    std::string session;  // of the lease; empty for none
+    CallMark mark;
   };
 
   // What every claim begins with.
   Status prepare_to_claim(const std::stop_token& stop);
-  Lease lease_of(const shm::Claim& claim, shm::MonotonicNs deadline, const std::stop_token& stop);
+  Lease lease_of(const shm::Claim& claim, const ClaimTerms& terms, const std::stop_token& stop);
+  Status send(Lease& lease);
+  void count_lease(const CallMark& mark, ErrorCategory outcome);
+  void count(std::uint16_t row, const SessionRef& session, ErrorCategory outcome,
+             shm::MonotonicNs started);
   shm::SlotWord word_of(const Lease& lease, shm::SlotState state) const {
     return {lease.generation_, owner_, state, lease.flags_};
   }
@@ -86,6 +118,7 @@ class ClientCore {
   shm::SlotState end_call(Lease& lease);
   // Why a wait was given up for a call that end_call() ended in this state.
   Error given_up_error(const Lease& lease, shm::SlotState ended_in) const;
+  Result<ReplyView> wait_and_read(Lease& lease);
   Result<ReplyView> read_reply(Lease& lease, const shm::SlotWord& replied);
   Error fail(Error error) const;  // counts it
 
@@ -94,6 +127,8 @@ class ClientCore {
   shm::OwnPlaces own_;
   shm::SlotPool pool_;
   std::uint16_t owner_;
+  SessionRouter router_;
+  CallStatistics statistics_;
   ForkGuard guard_;
   MethodTable methods_;
   std::vector<SlotSide> sides_;
@@ -101,8 +136,9 @@ class ClientCore {
   std::uint64_t instance_;  // tells this core from an earlier one at the same address
 };
 
-// What deadline a timeout means, from now on.
-shm::MonotonicNs deadline_after(std::chrono::nanoseconds timeout);
+// What deadline a timeout means, from `now` on.
+shm::MonotonicNs deadline_after(std::chrono::nanoseconds timeout,
+                                shm::MonotonicNs now = shm::monotonic_now());
 
 }  // namespace slotring::internal
 

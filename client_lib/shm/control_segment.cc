@@ -160,7 +160,6 @@ Status ControlSegment::back_stats(std::uint32_t client, std::uint32_t row) const
   const std::uint64_t in_place = row * sizeof(layout::CallStats) / layout::kPageBytes;
   std::atomic<std::uint64_t>& pages = this->client(client).stats_pages;
   const std::uint64_t bit = std::uint64_t{1} << in_place;
-  if ((pages.load(std::memory_order_relaxed) & bit) != 0) return Done{};
   const std::uint64_t at =
       offsets_.client_stats + client * layout::kClientStatsBytes + in_place * layout::kPageBytes;
   if (Status reserved = reserve(memory_, at, layout::kPageBytes); !reserved) return reserved;

@@ -109,8 +109,8 @@ class ControlSegment {
     assert(client < geometry_.max_clients && row < layout::kStatsMethods);
     return at<layout::CallStats>(offsets_.client_stats)[client * layout::kStatsMethods + row];
   }
-  // Backs the page of a client's row with memory, unless it is. Errors: OUT_OF_MEMORY. For the
-  // client itself.
+  // Backs the page of a client's row with memory, unless it is; a system call either way, since the
+  // bit in the segment may be anybody's. Errors: OUT_OF_MEMORY. For the client itself.
   Status back_stats(std::uint32_t client, std::uint32_t row) const;
 
   // slot / slots_per_worker by the divisor's reciprocal, 2^32 over it rounded up: exact while the

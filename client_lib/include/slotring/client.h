@@ -26,6 +26,8 @@
 #include "slotring/lease.h"
 #include "slotring/payload.h"
 #include "slotring/result.h"
+#include "slotring/session.h"
+#include "slotring/statistics.h"
 
 namespace slotring {
 
@@ -72,17 +74,36 @@ class Client {
   // Calls `method` and waits for its reply.
   // Errors: the handler's (HANDLER_RAISED with type and traceback), METHOD_NOT_FOUND,
   // DEADLINE_EXCEEDED, CANCELLED, POOL_SATURATED, POOL_DRAINING, WORKER_LOST, WORKER_UNAVAILABLE,
-  // PAYLOAD_TOO_LARGE, OUT_OF_MEMORY, BAD_FRAME, FORKED.
+  // PAYLOAD_TOO_LARGE, OUT_OF_MEMORY, BAD_FRAME, FORKED; with a session, those of Session::call().
   Result<Reply> call(std::string_view method, Payload payload, const CallOptions& options = {});
 
   // Claims a slot for the in-place path; see lease.h. Waits in line until one is free.
   // Errors: POOL_SATURATED, DEADLINE_EXCEEDED, CANCELLED, POOL_DRAINING, WORKER_UNAVAILABLE,
-  // FORKED.
+  // FORKED; with a session, those of Session::call().
   Result<Lease> claim(const CallOptions& options = {});
+
+  // A session of the pool; see session.h. Nothing is sent, and no error is possible, before its
+  // first call.
+  Session session(std::string_view name, const SessionOptions& options = {});
+  // The sessions that there are, in no particular order.
+  std::vector<SessionInfo> sessions() const;
+
+  // What all clients and workers of the pool have counted; see statistics.h.
+  PoolStatistics statistics() const;
 
   const std::string& pool() const;
 
  private:
+  friend class Session;
+
+  // The same for a session, which has no Client: that may be moved.
+  static Result<Lease> claim(internal::ClientCore& core, const CallOptions& options);
+  static Result<Reply> call(internal::ClientCore& core, std::string_view method, Payload payload,
+                            const CallOptions& options);
+  static Result<Reply> call_uncounted(internal::ClientCore& core, std::string_view method,
+                                      Payload payload, const CallOptions& options,
+                                      std::uint64_t started_ns);
+
   explicit Client(std::unique_ptr<internal::ClientCore> core);
 
   std::unique_ptr<internal::ClientCore> core_;

@@ -36,6 +36,15 @@ class ClientCore;
 inline constexpr std::chrono::nanoseconds kNoTimeout = std::chrono::nanoseconds::max();
 inline constexpr std::chrono::nanoseconds kDefaultTimeout = std::chrono::seconds(30);
 
+// What a call of a session does when the session's worker is busy with another call.
+enum class SessionMode : std::uint8_t {
+  kPoolDefault = 0,  // what the pool's configuration says (session_mode)
+  // Goes to another worker; but where state is kept in the worker, and there is some, waits for it.
+  kHint = 1,
+  kQueue = 2,  // waits for the one
+  kFail = 3,   // ends with SESSION_BUSY at once
+};
+
 struct CallOptions {
   // From claim to reply, waiting for a free slot included; it becomes an absolute deadline that
   // travels with the call.
@@ -45,6 +54,10 @@ struct CallOptions {
   // coroutines in the Python package), and holds the slot until it ends. A reply that is there
   // already is returned all the same. One token for several calls cancels them all.
   std::stop_token stop = {};
+  // The session that the call belongs to (session.h), 1 to 63 bytes; empty for none. The text is
+  // needed until the call has a slot.
+  std::string_view session = {};
+  SessionMode session_mode = SessionMode::kPoolDefault;
 };
 
 struct ReplyView {

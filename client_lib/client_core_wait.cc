@@ -1,0 +1,163 @@
+// How ClientCore waits for a reply and reads it.
+
+#include <climits>
+
+#include "client_lib/client_core.h"
+#include "client_lib/shm/obituary.h"
+
+namespace slotring::internal {
+
+using shm::Actor;
+using shm::SlotState;
+using shm::SlotWord;
+
+bool ClientCore::awaits_reply(const Lease& lease, const SlotWord& seen) const {
+  return seen.generation == lease.generation_ && seen.owner == owner_ &&
+         (seen.state == SlotState::kRequested || seen.state == SlotState::kRunning);
+}
+
+ClientCore::WaitEnd ClientCore::await_reply(const Lease& lease) {
+  auto& word = pool_.word(lease.slot_);
+  bool unserved = false;
+  const auto sleep = [&] {
+    const shm::MonotonicNs until = shm::next_self_check(lease.deadline_ns_);
+    sleep_until_replied(lease, until);
+    if (until != lease.deadline_ns_ && shm::monotonic_now() >= until) {
+      unserved = !check_by_itself(lease);
+    }
+  };
+  const auto over = [&] {
+    return unserved || !awaits_reply(lease, shm::load_slot(word)) || lease.stop_.stop_requested();
+  };
+  const bool ended = sides_[lease.slot_].waiting.wait(over, sleep, lease.deadline_ns_);
+  if (unserved) return WaitEnd::kUnserved;
+  return !ended || lease.stop_.stop_requested() ? WaitEnd::kGivenUp : WaitEnd::kReplied;
+}
+
+// What a caller does that has slept for long. False when nobody is left who would end its call.
+bool ClientCore::check_by_itself(const Lease& lease) {
+  // Its words, and the bell that it rang, may have been scribbled over by a peer.
+  check_own_places();
+  if (shm::load_slot(pool_.word(lease.slot_)).state == SlotState::kRequested) {
+    ring_bell(lease.slot_, /*wake_anyway=*/true);
+  }
+  return supervisor_.check_seat(joined_.segment->seat_of(lease.slot_));
+}
+
+void ClientCore::sleep_until_replied(const Lease& lease, shm::MonotonicNs until) const {
+  auto& word = pool_.word(lease.slot_);
+  // Made only here: a wait that is over before it sleeps pays for no callback.
+  const std::stop_callback wakes(lease.stop_, [&] { wake_caller(lease); });
+  SlotWord seen = shm::load_slot(word);
+  while (awaits_reply(lease, seen)) {
+    const auto flags = static_cast<shm::SlotFlags>(seen.flags | layout::kFlagCallerSleeps);
+    if (seen.flags == flags || shm::try_set_flags(word, seen, flags)) {
+      // After the flag is set: either the stop is seen here, or wake_caller() changes the word.
+      if (lease.stop_.stop_requested()) return;
+      shm::futex_wait(shm::futex_half(word), static_cast<std::uint32_t>(seen.pack()), until);
+      return;
+    }
+  }
+}
+
+void ClientCore::wake_caller(const Lease& lease) const {
+  auto& word = pool_.word(lease.slot_);
+  SlotWord seen = shm::load_slot(word);
+  // The word is changed (even if the flag is not set yet: a read-modify-write that the sleeper's
+  // own comes before or after), so that who has read it does not fall asleep on it.
+  while (awaits_reply(lease, seen)) {
+    const auto flags = static_cast<shm::SlotFlags>(seen.flags & ~layout::kFlagCallerSleeps);
+    if (shm::try_set_flags(word, seen, flags)) break;
+  }
+  shm::futex_wake(shm::futex_half(word), INT_MAX);
+}
+
+Result<ReplyView> ClientCore::wait(Lease& lease) {
+  if (Status usable = check_process(); !usable) return std::move(usable).error();
+  if (lease.phase_ != Lease::Phase::kSubmitted) {
+    return Error{ErrorCode::kInvalidArgument, "the lease has no submitted call to wait for"};
+  }
+  // A copy: after an error the slot may be another thread's already.
+  const CallMark mark = sides_[lease.slot_].mark;
+  Result<ReplyView> reply = wait_and_read(lease);
+  count_lease(mark, reply ? ErrorCategory::kNone : reply.error().category());
+  return reply;
+}
+
+Result<ReplyView> ClientCore::wait_and_read(Lease& lease) {
+  if (const WaitEnd end = await_reply(lease); end != WaitEnd::kReplied) {
+    const shm::SeatIndex seat = joined_.segment->seat_of(lease.slot_);
+    const SlotState ended_in = end_call(lease);
+    if (ended_in != SlotState::kReplied) {
+      return fail(end == WaitEnd::kGivenUp
+                      ? given_up_error(lease, ended_in)
+                      : supervisor_.unserved_error(seat, ended_in == SlotState::kRequested));
+    }
+  }
+  __builtin_prefetch(&pool_.word(lease.slot_), 1);  // to be freed soon
+  shm::prefetch_frame_to_read(joined_.replies->area(lease.slot_));
+  const SlotWord replied = shm::load_slot(pool_.word(lease.slot_));
+  if (!replied.same_step(word_of(lease, SlotState::kReplied))) {
+    return fail(lose(lease, "somebody else changed the word of a called slot"));
+  }
+  lease.phase_ = Lease::Phase::kReplied;
+  lease.flags_ = replied.flags;
+  return read_reply(lease, replied);
+}
+
+SlotState ClientCore::end_call(Lease& lease) {
+  auto& word = pool_.word(lease.slot_);
+  const SlotWord requested = word_of(lease, SlotState::kRequested);
+  const SlotWord running = word_of(lease, SlotState::kRunning);
+  if (shm::try_move(word, requested, SlotState::kClaimed, Actor::kClient).moved) {
+    lease.phase_ = Lease::Phase::kClaimed;
+    release(lease);
+    return SlotState::kRequested;
+  }
+  if (pool_.try_abandon(lease.slot_, running, Actor::kClient)) {
+    lease.core_ = nullptr;  // the worker frees it
+    own_.drop(lease.slot_, lease.generation_);
+    return SlotState::kRunning;
+  }
+  return SlotState::kReplied;
+}
+
+Error ClientCore::given_up_error(const Lease& lease, SlotState ended_in) const {
+  const bool never_started = ended_in == SlotState::kRequested;
+  const bool cancelled = lease.stop_.stop_requested();
+  std::string message = cancelled ? "the call was cancelled" : "the deadline passed";
+  message += never_started ? " before a worker started the call" : " while the handler ran";
+  return Error{.code = cancelled ? ErrorCode::kCancelled : ErrorCode::kDeadlineExceeded,
+               .message = std::move(message),
+               .retryable = never_started};
+}
+
+Result<ReplyView> ClientCore::read_reply(Lease& lease, const SlotWord& replied) {
+  if (replied.has(layout::kFlagLost)) {
+    Error lost = shm::lost_error(*joined_.segment, lease.slot_, replied.flags);
+    release(lease);
+    return fail(std::move(lost));
+  }
+  const shm::DataMemory& replies = *joined_.replies;
+  Result<shm::Frame> frame = sides_[lease.slot_].reader.read(
+      replies.area(lease.slot_), replies.area_bytes(), 0, lease.generation_, replies.warm_bytes());
+  std::optional<Error> error;
+  if (frame) error = shm::error_of(*frame);
+  // A worker that could not read the request says so without its call id.
+  const bool unread = error && frame->head.call_id == 0;
+  if (frame && frame->head.call_id != call_id_of(lease) && !unread) {
+    frame = Error{ErrorCode::kBadFrame, "the reply's frame is of another call"};
+  }
+  if (frame && frame->head.kind > wire::PayloadKind::Value) {
+    frame = Error{ErrorCode::kBadFrame, "the reply's payload is of an unknown kind"};
+  }
+  if (!frame) error = std::move(frame).error();
+  if (error) {
+    release(lease);
+    return fail(*std::move(error));
+  }
+  joined_.segment->client(owner_).calls.fetch_add(1, std::memory_order_relaxed);
+  return ReplyView{static_cast<PayloadKind>(frame->head.kind), frame->payload};
+}
+
+}  // namespace slotring::internal

@@ -26,8 +26,8 @@ class CircuitBreaker {
 
   explicit CircuitBreaker(const BreakerOptions& options, shm::MonotonicNs now);
 
-  // Methods have ids (method_table.h); 0, of names that no worker has announced, is always admitted.
-  // Errors: CIRCUIT_OPEN, retryable.
+  // Methods have ids (method_table.h); 0, of names that no worker has announced, is always
+  // admitted. Errors: CIRCUIT_OPEN, retryable.
   Result<Ticket> admit(std::uint16_t method, shm::MonotonicNs now);
   void report(std::uint16_t method, Ticket ticket, Verdict verdict, shm::MonotonicNs now);
   BreakerStatus status(std::uint16_t method, shm::MonotonicNs now) const;

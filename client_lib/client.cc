@@ -74,6 +74,7 @@ Result<Client> Client::attach(std::string_view name_or_path, const AttachOptions
   if (!joined) return std::move(joined).error();
   auto core = std::make_unique<ClientCore>(*std::move(socket), *std::move(joined), path);
   if (Status usable = core->check_process(); !usable) return std::move(usable).error();
+  if (options.breaker) core->set_breaker(*options.breaker);
   return Client(std::move(core));
 }
 
@@ -98,6 +99,13 @@ Result<Reply> Client::call(std::string_view method, Payload payload, const CallO
 
 Result<Reply> Client::call(ClientCore& core, std::string_view method, Payload payload,
                            const CallOptions& options) {
+  const bool guarded = core.breaker() != nullptr || options.retry;
+  return guarded ? call_guarded(core, method, payload, options)
+                 : call_once(core, method, payload, options);
+}
+
+Result<Reply> Client::call_once(ClientCore& core, std::string_view method, Payload payload,
+                                const CallOptions& options) {
   const shm::MonotonicNs started = shm::monotonic_now();
   Result<Reply> reply = call_uncounted(core, method, payload, options, started);
   if (!reply) core.count_error(method, options.session, reply.error(), started);

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "client_lib/call_statistics.h"
+#include "client_lib/circuit_breaker.h"
 #include "client_lib/fork_guard.h"
 #include "client_lib/method_table.h"
 #include "client_lib/session_router.h"
@@ -61,6 +62,20 @@ class ClientCore {
   Status submit(Lease& lease, std::string_view method, PayloadKind kind, std::size_t bytes);
   Result<ReplyView> wait(Lease& lease);
   void release(Lease& lease);
+
+  // See SupervisorContact::broadcast().
+  Result<std::uint32_t> broadcast(const shm::Setting& setting, shm::MonotonicNs deadline) {
+    return supervisor_.broadcast(setting, deadline);
+  }
+  // Before the first call. Null from breaker(): there is none.
+  void set_breaker(const BreakerOptions& options) {
+    breaker_ = std::make_unique<CircuitBreaker>(options, shm::monotonic_now());
+  }
+  CircuitBreaker* breaker() const { return breaker_.get(); }
+  // 0 for a name that no worker has announced.
+  std::uint16_t method_id(std::string_view method) {
+    return methods_.find(method, *joined_.segment);
+  }
 
   // Counts a call that ended with `error`, which a lease of it has not counted. An empty method or
   // session: it had none.
@@ -131,6 +146,7 @@ class ClientCore {
   CallStatistics statistics_;
   ForkGuard guard_;
   MethodTable methods_;
+  std::unique_ptr<CircuitBreaker> breaker_;
   std::vector<SlotSide> sides_;
   std::atomic<std::uint32_t> repair_epoch_;  // when own_ was last compared with the words
   std::uint64_t instance_;  // tells this core from an earlier one at the same address

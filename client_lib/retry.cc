@@ -18,7 +18,8 @@ bool RetrySchedule::is_worth_it(const Error& error) {
 std::optional<nanoseconds> RetrySchedule::next(const Error& error, nanoseconds left) {
   ++made_;
   if (made_ >= options_.attempts || !is_worth_it(error)) return std::nullopt;
-  const auto most = static_cast<std::uint64_t>(std::max<std::int64_t>(options_.max_delay.count(), 0));
+  const auto most =
+      static_cast<std::uint64_t>(std::max<std::int64_t>(options_.max_delay.count(), 0));
   auto bound = static_cast<std::uint64_t>(std::max<std::int64_t>(options_.first_delay.count(), 0));
   for (std::uint32_t i = 1; i < made_ && bound < most; ++i) bound *= 2;  // `most` is below 2^63
   const nanoseconds delay(static_cast<std::int64_t>(random_(std::min(bound, most))));

@@ -33,8 +33,9 @@ Error not_attached() {
 
 Error unsupervised() {
   return Error{.code = ErrorCode::kWorkerUnavailable,
-               .message = "the pool has no supervisor now, which would keep the broadcast for "
-                          "later workers; nothing was changed",
+               .message =
+                   "the pool has no supervisor now, which would keep the broadcast for "
+                   "later workers; nothing was changed",
                .retryable = true};
 }
 
@@ -121,8 +122,8 @@ Result<std::uint32_t> SupervisorContact::broadcast(const shm::Setting& setting,
   const auto method = builder.CreateString(setting.method);
   const auto payload = builder.CreateVector(
       reinterpret_cast<const std::uint8_t*>(setting.payload.data()), setting.payload.size());
-  const auto message = wire::CreateBroadcast(builder, key, method, setting.kind, payload,
-                                             setting.retracted);
+  const auto message =
+      wire::CreateBroadcast(builder, key, method, setting.kind, payload, setting.retracted);
   const Status sent =
       shm::send_packet(socket->get(), builder, wire::Message::Broadcast, message.Union());
   Result<std::uint32_t> epoch =

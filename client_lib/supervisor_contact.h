@@ -44,8 +44,8 @@ class SupervisorContact {
   // The error of a call for which check_seat() was false.
   Error unserved_error(shm::SeatIndex seat, bool never_started) const;
 
-  // Has the supervisor keep a setting for all workers (schemas/attach.fbs, Broadcast), and waits for
-  // its answer. Returns the setting's epoch. Errors: what the supervisor refuses it with;
+  // Has the supervisor keep a setting for all workers (schemas/attach.fbs, Broadcast), and waits
+  // for its answer. Returns the setting's epoch. Errors: what the supervisor refuses it with;
   // WORKER_UNAVAILABLE (retryable when nothing was sent: no supervisor; otherwise it went away
   // before it answered), DEADLINE_EXCEEDED, NOT_ATTACHED.
   Result<std::uint32_t> broadcast(const shm::Setting& setting, shm::MonotonicNs deadline);
@@ -73,8 +73,8 @@ class SupervisorContact {
   std::mutex mutex_;             // of this process; guards the next four
   shm::UniqueFd socket_;
   shm::MonotonicNs next_try_ns_ = 0;
-  bool awaits_answer_ = false;  // broadcast() reads what comes, and nobody else
-  bool owed_answer_ = false;    // one may still come that nobody waits for
+  bool awaits_answer_ = false;         // broadcast() reads what comes, and nobody else
+  bool owed_answer_ = false;           // one may still come that nobody waits for
   std::atomic<std::uint32_t> epoch_;   // of the last supervisor that was told
   std::atomic<bool> orphaned_{false};  // the pool was started anew, with other memory
   bool pids_are_seen_;  // the supervisor's pids mean the same in this process' pid namespace

@@ -62,12 +62,16 @@ std::optional<Error> refuse_setting(const Setting& setting) {
                      std::to_string(setting.kind)};
   }
   if (setting.payload.size() > kMaxSettingBytes) {
-    return Error{ErrorCode::kPayloadTooLarge,
-                 "a broadcast's payload has " + std::to_string(setting.payload.size()) +
-                     " bytes; the pool keeps it for later workers, at most " +
-                     std::to_string(kMaxSettingBytes) + " bytes of it"};
+    return setting_too_large(setting.payload.size());
   }
   return std::nullopt;
+}
+
+Error setting_too_large(std::size_t payload_bytes) {
+  return Error{ErrorCode::kPayloadTooLarge,
+               "a broadcast's payload has " + std::to_string(payload_bytes) +
+                   " bytes; the pool keeps it for later workers, and has room for " +
+                   std::to_string(kMaxSettingBytes)};
 }
 
 std::optional<Setting> read_setting(const SettingRecord& record) {

@@ -41,6 +41,7 @@ struct Setting {
 // Why no record can hold this; nothing when one can. Errors: INVALID_ARGUMENT (key, method, kind),
 // PAYLOAD_TOO_LARGE.
 std::optional<Error> refuse_setting(const Setting& setting);
+Error setting_too_large(std::size_t payload_bytes);
 
 // A private copy, everything in it bounded; nothing where there is none, or where it is being
 // written, or no supervisor wrote it so.

@@ -18,7 +18,7 @@
 namespace slotring {
 
 struct BreakerOptions {
-  std::uint32_t failures = 5;                                 // in a row, to open it; 1 at least
+  std::uint32_t failures = 5;  // in a row, to open it; 1 at least
   std::chrono::nanoseconds cool_down = std::chrono::seconds(10);  // until the probe
 };
 

@@ -5,9 +5,9 @@
 //         client.broadcast("configure_lm", Payload::value(options), {.key = "lm"}).value();
 //     for (const WorkerOutcome& worker : report.failures()) log(worker.error->to_string());
 //
-// Guarantee: no call that is sent after broadcast() has returned a report is served by a worker that
-// has not made the broadcast's call, successors and other clients' calls included. A worker whose
-// handler fails says so in the report and on its stderr, and serves on.
+// Guarantee: no call that is sent after broadcast() has returned a report is served by a worker
+// that has not made the broadcast's call, successors and other clients' calls included. A worker
+// whose handler fails says so in the report and on its stderr, and serves on.
 
 #ifndef SLOTRING_BROADCAST_H_
 #define SLOTRING_BROADCAST_H_
@@ -30,8 +30,8 @@ struct BroadcastOptions {
   // What the broadcast is about, 1 to 63 bytes; the method's name when empty. It takes the place of
   // the last one of the same key. A pool keeps 63 keys.
   std::string key = {};
-  // The last broadcast of its key: the workers that are there make this call, later ones make neither
-  // it nor what it takes the place of.
+  // The last broadcast of its key: the workers that are there make this call, later ones make
+  // neither it nor what it takes the place of.
   bool retract = false;
   // For the supervisor's answer, and for the workers'.
   std::chrono::nanoseconds timeout = std::chrono::seconds(30);

@@ -19,10 +19,14 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "slotring/breaker.h"
+#include "slotring/broadcast.h"
+#include "slotring/health.h"
 #include "slotring/lease.h"
 #include "slotring/payload.h"
 #include "slotring/result.h"
@@ -34,6 +38,7 @@ namespace slotring {
 struct AttachOptions {
   std::string name = {};  // shown by `slotring status`; the program's own name when empty
   std::chrono::nanoseconds timeout = std::chrono::seconds(5);  // for the supervisor to answer
+  std::optional<BreakerOptions> breaker = {};  // of each method (breaker.h); none by default
 };
 
 // A reply, in its slot. The slot is given back when the Reply goes out of scope, so keep it
@@ -75,6 +80,7 @@ class Client {
   // Errors: the handler's (HANDLER_RAISED with type and traceback), METHOD_NOT_FOUND,
   // DEADLINE_EXCEEDED, CANCELLED, POOL_SATURATED, POOL_DRAINING, WORKER_LOST, WORKER_UNAVAILABLE,
   // PAYLOAD_TOO_LARGE, OUT_OF_MEMORY, BAD_FRAME, FORKED; with a session, those of Session::call().
+  // BROADCAST_ONLY, of a method that is for all workers; CIRCUIT_OPEN, with a breaker.
   Result<Reply> call(std::string_view method, Payload payload, const CallOptions& options = {});
 
   // Claims a slot for the in-place path; see lease.h. Waits in line until one is free.
@@ -91,6 +97,19 @@ class Client {
   // What all clients and workers of the pool have counted; see statistics.h.
   PoolStatistics statistics() const;
 
+  // Has every worker make a call, the present ones and all later ones; see broadcast.h. Workers
+  // that fail are in the report. Errors, and nothing was changed: INVALID_ARGUMENT,
+  // PAYLOAD_TOO_LARGE (over kMaxBroadcastBytes), SYSTEM_LIMIT (too many keys), POOL_DRAINING,
+  // NOT_ATTACHED, FORKED, WORKER_UNAVAILABLE (retryable: the pool has no supervisor now). Or, and
+  // it may come to be all the same: DEADLINE_EXCEEDED, WORKER_UNAVAILABLE (not retryable), of a
+  // supervisor that did not answer.
+  Result<BroadcastReport> broadcast(std::string_view method, Payload payload,
+                                    const BroadcastOptions& options = {});
+  // Whether every worker answers; see health.h. Errors: FORKED.
+  Result<PoolHealth> check_health(std::chrono::nanoseconds timeout = std::chrono::seconds(5));
+  // Of a method's circuit breaker; closed where there is none.
+  BreakerStatus breaker_state(std::string_view method) const;
+
   const std::string& pool() const;
 
  private:
@@ -100,6 +119,12 @@ class Client {
   static Result<Lease> claim(internal::ClientCore& core, const CallOptions& options);
   static Result<Reply> call(internal::ClientCore& core, std::string_view method, Payload payload,
                             const CallOptions& options);
+  static Result<Reply> call_guarded(internal::ClientCore& core, std::string_view method,
+                                    Payload payload, const CallOptions& options);
+  static Result<Reply> call_admitted(internal::ClientCore& core, std::string_view method,
+                                     Payload payload, const CallOptions& options);
+  static Result<Reply> call_once(internal::ClientCore& core, std::string_view method,
+                                 Payload payload, const CallOptions& options);
   static Result<Reply> call_uncounted(internal::ClientCore& core, std::string_view method,
                                       Payload payload, const CallOptions& options,
                                       std::uint64_t started_ns);

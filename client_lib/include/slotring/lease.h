@@ -18,6 +18,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <string_view>
@@ -25,6 +26,7 @@
 
 #include "slotring/payload.h"
 #include "slotring/result.h"
+#include "slotring/retry.h"
 
 namespace slotring {
 
@@ -58,6 +60,11 @@ struct CallOptions {
   // needed until the call has a slot.
   std::string_view session = {};
   SessionMode session_mode = SessionMode::kPoolDefault;
+  // Says that to run the call twice does no harm. Without it nothing is ever sent again that a
+  // worker may have started.
+  bool idempotent = false;
+  // Sends an idempotent call again that failed (retry.h). Client::call() only.
+  std::optional<RetryOptions> retry = {};
 };
 
 struct ReplyView {

@@ -3,9 +3,9 @@
 // Only for calls marked idempotent (CallOptions): the worker may have run a call that it died over.
 // Sent again is what failed with an error of category worker or resource, or with one that says
 // retryable; but never CIRCUIT_OPEN. Between attempts k and k + 1 the caller sleeps a random time
-// between nothing and min(max_delay, first_delay * 2^(k-1)): full jitter, which spreads callers that
-// failed together (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015). All of
-// it is inside the call's timeout, and ended by its stop token.
+// between nothing and min(max_delay, first_delay * 2^(k-1)): full jitter, which spreads callers
+// that failed together (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
+// All of it is inside the call's timeout, and ended by its stop token.
 
 #ifndef SLOTRING_RETRY_H_
 #define SLOTRING_RETRY_H_

@@ -266,13 +266,12 @@ PyObject* record_setting(PyObject* self, PyObject* arguments) {
   const BufferView buffer(payload, PyBUF_SIMPLE);
   if (!buffer.held()) return nullptr;
   const auto* bytes = static_cast<const std::byte*>(buffer->buf);
-  Result<std::uint32_t> epoch =
-      of(self).settings.record({.epoch = 0,
-                                .key = key,
-                                .method = method,
-                                .kind = static_cast<std::uint8_t>(kind),
-                                .retracted = retract != 0,
-                                .payload = {bytes, bytes + buffer->len}});
+  Result<std::uint32_t> epoch = of(self).settings.record({.epoch = 0,
+                                                          .key = key,
+                                                          .method = method,
+                                                          .kind = static_cast<std::uint8_t>(kind),
+                                                          .retracted = retract != 0,
+                                                          .payload = {bytes, bytes + buffer->len}});
   return epoch ? PyLong_FromUnsignedLong(*epoch) : raise(self, epoch.error());
 }
 

@@ -104,16 +104,16 @@ std::vector<shm::SeatIndex> seats_in(const shm::ControlSegment& segment, SeatSta
 Result<BroadcastReport> Client::broadcast(std::string_view method, Payload payload,
                                           const BroadcastOptions& options) {
   if (Status usable = core_->check_process(); !usable) return std::move(usable).error();
-  shm::Setting setting{.key = options.key.empty() ? std::string(method) : options.key,
-                       .method = std::string(method),
-                       .kind = static_cast<std::uint8_t>(payload.kind()),
-                       .retracted = options.retract};
+  shm::Setting setting;
+  setting.key = options.key.empty() ? std::string(method) : options.key;
+  setting.method = std::string(method);
+  setting.kind = static_cast<std::uint8_t>(payload.kind());
+  setting.retracted = options.retract;
   // Before it is copied: the supervisor would say the same.
-  if (payload.data().size() <= shm::kMaxSettingBytes) {
-    setting.payload.assign(payload.data().begin(), payload.data().end());
-  } else {
+  if (payload.data().size() > shm::kMaxSettingBytes) {
     return shm::setting_too_large(payload.data().size());
   }
+  setting.payload.assign(payload.data().begin(), payload.data().end());
   if (std::optional<Error> why = shm::refuse_setting(setting)) return *std::move(why);
   const shm::MonotonicNs deadline = deadline_after(options.timeout);
   const Result<std::uint32_t> epoch = core_->broadcast(setting, deadline);

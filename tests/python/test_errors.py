@@ -42,6 +42,19 @@ RAISERS = '''
     @slotring.handler
     def unspeakable(request):
         raise Unspeakable
+
+    @slotring.handler("return")
+    def return_(request):
+        if request == "call error":
+            return slotring.CallError("not found", slotring.ErrorCode.PROGRAM_NOT_FOUND)
+        try:
+            inner(request)
+        except MyError as error:
+            return error
+
+    @slotring.handler
+    async def return_later(request):
+        return KeyError(request)
 '''
 
 
@@ -96,6 +109,17 @@ def test_whatever_is_raised_ends_its_call_only(pool, statement, python_type):
     failure = failure_of(pool, "exec", statement)
     assert (failure.code, failure.python_type) == ("HANDLER_RAISED", python_type)
     assert python_type in failure.traceback
+    assert pool.call("ping")["status"] == "ok"
+
+
+def test_a_returned_exception_fails_the_call_as_a_raised_one(pool):
+    pool.start_worker(RAISERS)
+    failure = failure_of(pool, "return", "bad")
+    assert (failure.code, failure.message) == ("HANDLER_RAISED", "bad")
+    assert failure.python_type == "user_module_1.MyError" and "in inner" in failure.traceback
+    failure = failure_of(pool, "return", "call error")
+    assert (failure.code, failure.message) == ("PROGRAM_NOT_FOUND", "not found")
+    assert failure_of(pool, "return_later", "x").python_type == "KeyError"
     assert pool.call("ping")["status"] == "ok"
 
 

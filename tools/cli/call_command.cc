@@ -9,6 +9,7 @@
 #include "tools/cli/command.h"
 #include "tools/cli/json_value.h"
 #include "tools/cli/pool_choice.h"
+#include "tools/cli/worker_report.h"
 #include "tools/terminal/text_table.h"
 
 namespace slotring::cli {
@@ -26,6 +27,9 @@ struct CallArguments {
   double timeout_s = 30;
   bool as_json = false;
   bool raw = false;
+  bool broadcast = false;
+  bool retract = false;
+  std::string key;
 };
 
 // What a call carries, with the memory behind it.
@@ -108,24 +112,38 @@ void print_reply(const Reply& reply, const CallArguments& arguments) {
   }
 }
 
-void run_call(const CallArguments& arguments) {
+int broadcast(Client& client, const CallArguments& arguments, Payload payload) {
+  const BroadcastReport report = client
+                                     .broadcast(arguments.method, payload,
+                                                {.key = arguments.key,
+                                                 .retract = arguments.retract,
+                                                 .timeout = timeout_of(arguments.timeout_s)})
+                                     .value();
+  return print_broadcast(report, arguments.as_json);
+}
+
+int run_call(const CallArguments& arguments) {
   const OwnedPayload payload = read_payload(arguments);
   const std::string pool = resolve_pool(arguments.pool).value();
   Client client = Client::attach(pool, {.name = "slotring call"}).value();
-  const Reply reply =
-      client.call(arguments.method, payload.view(), {.timeout = timeout_of(arguments.timeout_s)})
-          .value();
-  print_reply(reply, arguments);
+  if (arguments.broadcast) return broadcast(client, arguments, payload.view());
+  const Result<Reply> reply =
+      client.call(arguments.method, payload.view(), {.timeout = timeout_of(arguments.timeout_s)});
+  // The handler has not run: what is meant is what it is for.
+  if (!reply && reply.error().code == ErrorCode::kBroadcastOnly) {
+    return broadcast(client, arguments, payload.view());
+  }
+  if (!reply) throw Exception(reply.error());
+  print_reply(*reply, arguments);
+  return 0;
 }
 
 int call(const CallArguments& arguments) {
   if (!arguments.as_json) {
-    run_call(arguments);
-    return 0;
+    return run_call(arguments);
   }
   try {
-    run_call(arguments);
-    return 0;
+    return run_call(arguments);
   } catch (const Exception& failure) {
     std::cout << json_text({{"ok", false}, {"error", error_json(failure.error())}}) << "\n";
     return exit_code(failure.error());
@@ -158,7 +176,20 @@ void add_call(CLI::App& root, Work& chosen) {
       ->check(CLI::NonNegativeNumber);
   CLI::Option* as_json =
       command->add_flag("--json", arguments->as_json, "Reply or error as one JSON object");
-  command->add_flag("--raw", arguments->raw, "The reply's bytes, as they are")->excludes(as_json);
+  CLI::Option* raw = command->add_flag("--raw", arguments->raw, "The reply's bytes, as they are")
+                         ->excludes(as_json);
+  CLI::Option* broadcast =
+      command
+          ->add_flag("--broadcast", arguments->broadcast,
+                     "Have every worker make the call, each later one too. What is marked "
+                     "broadcast=True in Python is called so anyway")
+          ->excludes(raw);
+  command->add_option("--key", arguments->key, "What the broadcast is about; the method by default")
+      ->needs(broadcast);
+  command
+      ->add_flag("--retract", arguments->retract,
+                 "The last broadcast of its key: later workers do not make it")
+      ->needs(broadcast);
   command->footer(
       "A value is printed as JSON, bytes as text, or in hexadecimal when they are none. An error "
       "goes\n"
@@ -166,7 +197,9 @@ void add_call(CLI::App& root, Work& chosen) {
       "Examples:\n"
       "  slotring call add '{\"a\": 2, \"b\": 3}'\n"
       "  slotring call echo --bytes hello\n"
-      "  slotring call -p vision resize --file cat.png --raw > small.png\n\n" +
+      "  slotring call -p vision resize --file cat.png --raw > small.png\n"
+      "  slotring call --broadcast configure_lm '{\"model\": \"small\"}'\n\n"
+      "A broadcast prints what came of it in each worker, and ends with 1 when one has failed.\n" +
       std::string(exit_code_help()) + "\n");
   command->callback([arguments, &chosen] { chosen = [arguments] { return call(*arguments); }; });
 }

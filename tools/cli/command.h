@@ -38,6 +38,7 @@ void add_ping(CLI::App& root, Work& chosen);
 void add_status(CLI::App& root, Work& chosen);
 void add_methods(CLI::App& root, Work& chosen);
 void add_call(CLI::App& root, Work& chosen);
+void add_health(CLI::App& root, Work& chosen);
 void add_bench(CLI::App& root, Work& chosen);
 void add_upgrade(CLI::App& root, Work& chosen);
 

@@ -17,6 +17,7 @@ void add_commands(CLI::App& app, Work& chosen) {
   slotring::cli::add_status(app, chosen);
   slotring::cli::add_methods(app, chosen);
   slotring::cli::add_call(app, chosen);
+  slotring::cli::add_health(app, chosen);
   slotring::cli::add_bench(app, chosen);
   slotring::cli::add_upgrade(app, chosen);
 }

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <future>
 #include <memory>
 
 #include <gtest/gtest.h>
@@ -122,6 +123,112 @@ TEST_F(SupervisorContactTest, OneOfAnotherMemorySaysThatThePoolWasStartedAnew) {
   EXPECT_EQ(contact_->check_pool().error().code, ErrorCode::kNotAttached);
   EXPECT_EQ(contact_->follow().error().code, ErrorCode::kNotAttached);
   EXPECT_EQ(contact_->unserved_error(0, true).code, ErrorCode::kNotAttached);
+}
+
+// Broadcasts, made on a thread of their own while the test plays the supervisor.
+class SupervisorBroadcast : public SupervisorContactTest {
+ protected:
+  std::future<Result<std::uint32_t>> broadcast(shm::MonotonicNs deadline = testing::soon(30'000)) {
+    return std::async(std::launch::async, [this, deadline] {
+      shm::Setting setting;
+      setting.key = "lm";
+      setting.method = "configure";
+      setting.kind = 1;
+      setting.payload = {std::byte{'x'}};
+      return contact_->broadcast(setting, deadline);
+    });
+  }
+  static void answer(const shm::UniqueFd& socket, std::uint32_t epoch) {
+    flatbuffers::FlatBufferBuilder builder;
+    const auto broadcasted = wire::CreateBroadcasted(builder, epoch);
+    EXPECT_TRUE(
+        shm::send_packet(socket.get(), builder, wire::Message::Broadcasted, broadcasted.Union())
+            .ok());
+  }
+  static void answer_rejoin(const shm::UniqueFd& socket) {
+    EXPECT_EQ(shm::receive_packet(socket.get(), shm::kNever)->type(), wire::Message::Rejoin);
+    flatbuffers::FlatBufferBuilder builder;
+    const auto rejoined = wire::CreateRejoined(builder);
+    EXPECT_TRUE(
+        shm::send_packet(socket.get(), builder, wire::Message::Rejoined, rejoined.Union()).ok());
+  }
+  static void expect_broadcast(const shm::UniqueFd& socket) {
+    const Result<shm::Packet> packet = shm::receive_packet(socket.get(), testing::soon(30'000));
+    ASSERT_TRUE(packet.ok());
+    const auto* broadcast = packet->as<wire::Broadcast>();
+    ASSERT_NE(broadcast, nullptr);
+    EXPECT_EQ(broadcast->key()->str(), "lm");
+    EXPECT_EQ(broadcast->method()->str(), "configure");
+    EXPECT_EQ(broadcast->payload()->size(), 1u);
+  }
+};
+
+TEST_F(SupervisorBroadcast, TheSupervisorAnswersWithItsEpoch) {
+  auto epoch = broadcast();
+  expect_broadcast(supervisor_);
+  EXPECT_TRUE(contact_->check_seat(0)) << "who looks meanwhile leaves the answer alone";
+  answer(supervisor_, 5);
+  EXPECT_EQ(epoch.get().value(), 5u);
+}
+
+TEST_F(SupervisorBroadcast, ARefusalIsItsError) {
+  auto epoch = broadcast();
+  expect_broadcast(supervisor_);
+  ASSERT_TRUE(testing::send_refused(supervisor_.get(), ErrorCode::kSystemLimit, "63 keys").ok());
+  const Result<std::uint32_t> refused = epoch.get();
+  EXPECT_EQ(refused.error().code, ErrorCode::kSystemLimit);
+  EXPECT_EQ(refused.error().message, "63 keys");
+}
+
+TEST_F(SupervisorBroadcast, ANewSupervisorIsToldFirstThatTheClientIsThere) {
+  supervisor_.reset();
+  const shm::UniqueFd listener = testing::listen_at(folder_.file("pool"));
+  auto epoch = broadcast();
+  const shm::UniqueFd connection = accept(listener);
+  answer_rejoin(connection);
+  expect_broadcast(connection);
+  answer(connection, 6);
+  EXPECT_EQ(epoch.get().value(), 6u);
+}
+
+TEST_F(SupervisorBroadcast, WithoutASupervisorNothingIsSentAndItMayBeTriedAgain) {
+  supervisor_.reset();
+  const Error error = broadcast().get().error();
+  EXPECT_EQ(error.code, ErrorCode::kWorkerUnavailable);
+  EXPECT_TRUE(error.retryable);
+}
+
+TEST_F(SupervisorBroadcast, ASupervisorThatDiesBeforeItsAnswerLeavesItOpenWhatIsKept) {
+  auto epoch = broadcast();
+  expect_broadcast(supervisor_);
+  supervisor_.reset();
+  const Error error = epoch.get().error();
+  EXPECT_EQ(error.code, ErrorCode::kWorkerUnavailable);
+  EXPECT_FALSE(error.retryable);
+}
+
+TEST_F(SupervisorBroadcast, AnAnswerThatComesTooLateIsNotTakenForTheNextOnes) {
+  EXPECT_EQ(broadcast(testing::soon(1)).get().error().code, ErrorCode::kDeadlineExceeded);
+  expect_broadcast(supervisor_);
+  answer(supervisor_, 5);
+  const shm::UniqueFd listener = testing::listen_at(folder_.file("pool"));
+  auto epoch = broadcast();
+  const shm::UniqueFd connection = accept(listener);
+  answer_rejoin(connection);
+  expect_broadcast(connection);
+  answer(connection, 6);
+  EXPECT_EQ(epoch.get().value(), 6u);
+}
+
+TEST_F(SupervisorBroadcast, AnotherMemorysSupervisorSaysThatThePoolWasStartedAnew) {
+  supervisor_.reset();
+  const shm::UniqueFd listener = testing::listen_at(folder_.file("pool"));
+  auto epoch = broadcast();
+  const shm::UniqueFd connection = accept(listener);
+  ASSERT_TRUE(shm::receive_packet(connection.get(), shm::kNever).ok());
+  ASSERT_TRUE(testing::send_refused(connection.get(), ErrorCode::kNotAttached, "").ok());
+  EXPECT_EQ(epoch.get().error().code, ErrorCode::kNotAttached);
+  EXPECT_EQ(contact_->follow().error().code, ErrorCode::kNotAttached);
 }
 
 TEST_F(SupervisorContactTest, AGoodbyeIsAlsoWrittenDown) {

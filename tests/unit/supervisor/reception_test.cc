@@ -22,6 +22,7 @@
 #include "client_lib/shm/slot_pool.h"
 #include "slotring/version.h"
 #include "supervisor/listening_socket.h"
+#include "supervisor/settings.h"
 #include "tests/support/child_process.h"
 
 namespace slotring::supervisor {
@@ -357,6 +358,53 @@ TEST(AccessList, AdmitsItsOwnUserRootAndWhoIsListed) {
     peer.uid = uid;
     EXPECT_TRUE(list.admits(peer)) << uid;
   }
+}
+
+// Sends a Broadcast of the key "lm".
+Status send_broadcast(const shm::UniqueFd& socket, std::size_t payload_bytes) {
+  flatbuffers::FlatBufferBuilder builder;
+  const auto key = builder.CreateString("lm");
+  const auto method = builder.CreateString("configure");
+  const auto payload = builder.CreateVector(std::vector<std::uint8_t>(payload_bytes, 'x'));
+  const auto broadcast = wire::CreateBroadcast(builder, key, method, 1, payload, false);
+  return shm::send_packet(socket.get(), builder, wire::Message::Broadcast, broadcast.Union());
+}
+
+TEST_F(ReceptionTest, ABroadcastIsKeptAndAnsweredWithItsEpoch) {
+  Settings settings(memory_->segment());
+  reception_.set_broadcast([&](shm::Setting setting) { return settings.record(setting); });
+  const shm::UniqueFd socket = connect();
+  ASSERT_EQ(code_of(say_hello(socket, wire::Role::Client)), ErrorCode::kOk);
+  ASSERT_TRUE(send_broadcast(socket, 100).ok());
+  const shm::Packet answer = next_packet(socket).value();
+  ASSERT_NE(answer.as<wire::Broadcasted>(), nullptr);
+  EXPECT_EQ(answer.as<wire::Broadcasted>()->epoch(), 1u);
+  EXPECT_EQ(shm::read_settings(memory_->segment()).settings.at(0).payload.size(), 100u);
+}
+
+TEST_F(ReceptionTest, ABroadcastThatIsRefusedLeavesItsClientAttached) {
+  Settings settings(memory_->segment());
+  reception_.set_broadcast([&](shm::Setting setting) { return settings.record(setting); });
+  const shm::UniqueFd socket = connect();
+  ASSERT_EQ(code_of(say_hello(socket, wire::Role::Client)), ErrorCode::kOk);
+  ASSERT_TRUE(send_broadcast(socket, shm::kMaxSettingBytes + 1).ok());
+  EXPECT_EQ(code_of(next_packet(socket)), ErrorCode::kPayloadTooLarge);
+  reception_.refuse_clients();
+  ASSERT_TRUE(send_broadcast(socket, 1).ok());
+  EXPECT_EQ(code_of(next_packet(socket)), ErrorCode::kPoolDraining);
+  EXPECT_EQ(settings.keys(), 0u);
+  EXPECT_EQ(state_of(0), layout::ClientState::kAttached);
+}
+
+TEST_F(ReceptionTest, AnObserverMayNotBroadcast) {
+  reception_.set_broadcast([](const shm::Setting&) -> Result<std::uint32_t> {
+    ADD_FAILURE() << "the observer was listened to";
+    return 1u;
+  });
+  const shm::UniqueFd socket = connect();
+  ASSERT_EQ(code_of(say_hello(socket, wire::Role::Observer)), ErrorCode::kOk);
+  ASSERT_TRUE(send_broadcast(socket, 1).ok());
+  EXPECT_EQ(code_of(next_packet(socket)), ErrorCode::kWorkerUnavailable) << "it is cut off";
 }
 
 }  // namespace

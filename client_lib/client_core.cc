@@ -184,6 +184,9 @@ Status ClientCore::send(Lease& lease) {
     }
     return Done{};  // the reaper was first; wait() tells its verdict
   }
+  // Claimed in the moment in which the idle worker was sent away: the supervisor sees the request
+  // before it leaves the seat dormant, or is told now.
+  if (state == SeatState::kDormant) pool_.line().ring_audit();
   ring_bell(lease.slot_);
   return Done{};
 }

@@ -160,17 +160,20 @@ constexpr const char* to_string(SeatState state) {
   return "corrupt";
 }
 
-// {generation:32 | reserved:24 | state:8}. Only the supervisor writes it.
+// {generation:32 | reserved:23 | returns:1 | state:8}. Only the supervisor writes it.
 struct SeatWord {
   std::uint32_t generation = 0;
   SeatState state = SeatState::kVacant;
+  // Of a DRAINING seat: the pool goes on, and a worker is here again when one is wanted.
+  bool returns = false;
 
   static constexpr SeatWord unpack(std::uint64_t word) {
     return {static_cast<std::uint32_t>(word >> 32),
-            static_cast<SeatState>(static_cast<std::uint8_t>(word))};
+            static_cast<SeatState>(static_cast<std::uint8_t>(word)), (word >> 8 & 1) != 0};
   }
   constexpr std::uint64_t pack() const {
-    return std::uint64_t{generation} << 32 | static_cast<std::uint8_t>(state);
+    return std::uint64_t{generation} << 32 | std::uint64_t{returns} << 8 |
+           static_cast<std::uint8_t>(state);
   }
   constexpr bool operator==(const SeatWord&) const = default;
 };

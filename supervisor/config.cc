@@ -24,6 +24,8 @@ using namespace std::chrono_literals;
 constexpr double kDayInSeconds = 86'400;
 // A shorter one could not tell a hung interpreter from one that had no turn yet.
 constexpr std::chrono::milliseconds kMinCallTimeLimit = 100ms;
+constexpr double kYearInSeconds = 365 * kDayInSeconds;
+constexpr std::string_view kSqlite = "sqlite:";
 // Half of what a process can address: a client maps both directions of all slots.
 constexpr std::uint64_t kMaxDataBytes = std::uint64_t{1} << 45;
 
@@ -120,7 +122,9 @@ class ConfigParser {
     pool.name = name.str();
     ConfigTable table(*node.as_table(), "[pool." + pool.name + "]", reading_.errors);
     read_worker(table, pool);
+    read_staffing(table, pool);
     read_sizes(table, pool);
+    read_sessions(table, pool);
     read_access(table, pool);
     read_times(table, pool);
     table.finish();
@@ -151,8 +155,86 @@ class ConfigParser {
     }
   }
 
+  void read_staffing(ConfigTable& table, PoolConfig& pool) {
+    table.read_flag("lazy", pool.lazy);
+    const toml::node* workers = table.find("workers");
+    if (workers != nullptr && workers->is_table()) {
+      read_range(*workers->as_table(), pool);
+    } else if (workers != nullptr && !workers->is_integer()) {
+      table.report_type(*workers, "workers", "an integer or a table {min = A, max = B}");
+    } else {
+      table.read_number("workers", pool.workers, 1, layout::kMaxWorkers);
+      pool.min_workers = pool.workers;
+    }
+    table.read_seconds("idle_timeout_s", pool.idle_timeout, 0.1, kDayInSeconds);
+    if (table.has("idle_timeout_s") && !pool.shrinks()) {
+      report(reading_.errors, table.place_of("idle_timeout_s"),
+             "`idle_timeout_s` has no effect: no worker is ended for being idle unless `workers` "
+             "is a table whose `min` is less than its `max`");
+    }
+  }
+
+  void read_range(const toml::table& node, PoolConfig& pool) {
+    ConfigTable range(node, "`workers` of [pool." + pool.name + "]", reading_.errors);
+    range.require("min", "the least workers");
+    range.require("max", "the most workers");
+    range.read_number("max", pool.workers, 1, layout::kMaxWorkers);
+    pool.min_workers = pool.lazy ? 0 : 1;
+    range.read_number("min", pool.min_workers, 0, layout::kMaxWorkers);
+    if (pool.min_workers > pool.workers) {
+      report(reading_.errors, range.place_of("min"),
+             "`min` is " + std::to_string(pool.min_workers) + ", and more than `max`, " +
+                 std::to_string(pool.workers));
+    } else if (pool.min_workers == 0 && !pool.lazy) {
+      report(reading_.errors, range.place_of("min"),
+             "`min` is 0: a pool that may have no worker needs `lazy = true`");
+    }
+    range.finish();
+  }
+
+  void read_sessions(ConfigTable& table, PoolConfig& pool) {
+    std::string store = "memory";
+    table.read_text("session_store", store);
+    if (store.starts_with(kSqlite) && store.size() > kSqlite.size()) {
+      pool.session_database = placed(store.substr(kSqlite.size()));
+      check_database(table, pool);
+    } else if (store != "memory") {
+      table.report_value(*table.find("session_store"), "session_store",
+                         "\"memory\" or \"sqlite:PATH\"");
+    }
+    std::string mode = "queue";
+    table.read_choice("session_mode", mode, {"hint", "queue", "fail"});
+    using layout::SessionMode;
+    pool.session_mode = mode == "hint"   ? SessionMode::kHint
+                        : mode == "fail" ? SessionMode::kFail
+                                         : SessionMode::kQueue;
+    table.read_seconds_or_none("session_ttl_s", pool.session_ttl, 0.1, kYearInSeconds);
+    for (const char* key : {"session_store", "session_mode", "session_ttl_s"}) {
+      if (pool.max_sessions > 0 || !table.has(key)) continue;
+      report(reading_.errors, table.place_of(key),
+             "`" + std::string(key) + "` has no effect: `max_sessions` is 0, so there are none");
+    }
+  }
+
+  void check_database(ConfigTable& table, const PoolConfig& pool) {
+    const std::filesystem::path folder = std::filesystem::path(pool.session_database).parent_path();
+    std::error_code failed;  // what cannot be looked at is not there
+    if (!std::filesystem::is_directory(folder, failed)) {
+      report(reading_.errors, table.place_of("session_store"),
+             "`session_store`: there is no folder " + folder.string());
+    } else if (std::filesystem::is_directory(pool.session_database, failed)) {
+      report(reading_.errors, table.place_of("session_store"),
+             "`session_store`: " + pool.session_database + " is a folder, and no database");
+    }
+    for (const PoolConfig& other : reading_.config.pools) {
+      if (other.session_database != pool.session_database) continue;
+      report(reading_.errors, table.place_of("session_store"),
+             "the pools " + other.name + " and " + pool.name + " have the same session_store, " +
+                 pool.session_database);
+    }
+  }
+
   void read_sizes(ConfigTable& table, PoolConfig& pool) {
-    table.read_number("workers", pool.workers, 1, layout::kMaxWorkers);
     table.read_number("slots_per_worker", pool.slots_per_worker, 1, layout::kMaxSlotsPerWorker);
     table.read_number("max_clients", pool.max_clients, 1, layout::kMaxClients);
     table.read_number("max_waiting", pool.max_waiting, 1, layout::kMaxWaiters);
@@ -226,6 +308,15 @@ class ConfigParser {
 layout::Geometry PoolConfig::geometry() const {
   return {workers,    slots_per_worker, max_clients, max_waiting,
           slot_bytes, warm_bytes,       max_sessions};
+}
+
+layout::SessionPolicy PoolConfig::session_policy() const {
+  layout::SessionPolicy policy{};
+  policy.mode = session_mode;
+  policy.store = session_database.empty() ? layout::SessionStoreKind::kMemory
+                                          : layout::SessionStoreKind::kDurable;
+  policy.ttl_ns = static_cast<std::uint64_t>(std::chrono::nanoseconds(session_ttl).count());
+  return policy;
 }
 
 std::string ConfigError::to_string() const {

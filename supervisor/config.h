@@ -48,15 +48,26 @@ struct PoolConfig {
   std::string directory;                 // working directory; default: the config's folder
   std::map<std::string, std::string> env;  // besides the supervisor's own environment
 
+  // How many workers: `workers = N`, or {min = A, max = B}. A lazy pool has none until somebody
+  // claims; see staffing.h.
+  std::uint32_t workers = 1;  // the most
+  std::uint32_t min_workers = 1;
+  bool lazy = false;
+  std::chrono::milliseconds idle_timeout{60'000};  // of a worker above min
+
   // Sizes; see layout::Geometry. slot_bytes is virtual, warm_bytes is real memory, both per slot
   // and direction.
-  std::uint32_t workers = 1;
   std::uint32_t slots_per_worker = 4;
   std::uint32_t max_clients = 256;
   std::uint32_t max_waiting = 1024;
   std::uint64_t slot_bytes = std::uint64_t{64} << 20;
   std::uint64_t warm_bytes = std::uint64_t{256} << 10;
   std::uint32_t max_sessions = 1024;
+
+  // Sessions
+  std::string session_database;  // "sqlite:PATH" in `session_store`; empty: "memory"
+  layout::SessionMode session_mode = layout::SessionMode::kQueue;
+  std::chrono::milliseconds session_ttl{0};  // 0: never
 
   // Who may attach. The supervisor's own user and root always may.
   std::string socket;  // default: shm::socket_path(name)
@@ -74,6 +85,10 @@ struct PoolConfig {
   RestartLimits
       restart;  // restart_delay_s, restart_delay_max_s, crash_loop_deaths, crash_loop_window_s
 
+  // Whether workers are started and ended as they are needed.
+  bool elastic() const { return lazy || shrinks(); }
+  bool shrinks() const { return min_workers < workers; }
+  layout::SessionPolicy session_policy() const;
   bool lets_others_in() const { return !allow_users.empty() || !allow_groups.empty(); }
   layout::Geometry geometry() const;
 };

@@ -214,6 +214,27 @@ void ConfigTable::read_seconds(std::string_view key, std::chrono::milliseconds& 
   into = std::chrono::milliseconds(std::llround(seconds * 1000));
 }
 
+void ConfigTable::read_seconds_or_none(std::string_view key, std::chrono::milliseconds& into,
+                                       double min, double max) {
+  const toml::node* node = find(key);
+  if (node == nullptr) return;
+  if (!node->is_number()) return report_type(*node, key, "a number of seconds");
+  const double seconds = node->value<double>().value_or(-1);
+  if (seconds != 0 && !(seconds >= min && seconds <= max)) {  // so that NaN is refused too
+    return report_value(*node, key,
+                        "0, or " + format_number(min) + " to " + format_number(max) + " seconds");
+  }
+  into = std::chrono::milliseconds(std::llround(seconds * 1000));
+}
+
+void ConfigTable::read_flag(std::string_view key, bool& into) {
+  const toml::node* node = find(key);
+  if (node == nullptr) return;
+  const std::optional<bool> flag = node->value_exact<bool>();
+  if (!flag) return report_type(*node, key, "true or false");
+  into = *flag;
+}
+
 void ConfigTable::read_bytes(std::string_view key, std::uint64_t& into, std::uint64_t min,
                              std::uint64_t max) {
   const toml::node* node = find(key);

@@ -46,7 +46,11 @@ class ConfigTable {
                    std::initializer_list<std::string_view> allowed);
   void read_texts(std::string_view key, std::vector<std::string>& into);
   void read_text_map(std::string_view key, std::map<std::string, std::string>& into);
+  void read_flag(std::string_view key, bool& into);
   void read_seconds(std::string_view key, std::chrono::milliseconds& into, double min, double max);
+  // The same, or 0.
+  void read_seconds_or_none(std::string_view key, std::chrono::milliseconds& into, double min,
+                            double max);
   // A number of bytes or a text such as "64 MiB"; a multiple of the page size.
   void read_bytes(std::string_view key, std::uint64_t& into, std::uint64_t min, std::uint64_t max);
   void read_number(std::string_view key, std::uint32_t& into, std::uint32_t min, std::uint32_t max);

@@ -34,6 +34,10 @@ std::string printable(std::string_view text) {
   return result;
 }
 
+std::string counted(std::uint64_t count, std::string_view noun) {
+  return std::to_string(count) + " " + std::string(noun) + (count == 1 ? "" : "s");
+}
+
 void LineSplitter::add(std::string_view bytes, const Sink& sink) {
   while (!bytes.empty()) {
     const std::size_t room = kMaxLineBytes - partial_.size();

@@ -7,6 +7,7 @@
 #define SLOTRING_SUPERVISOR_LOG_LINES_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -21,6 +22,9 @@ inline constexpr std::size_t kTailBytes = 2000;  // fits layout::Obituary
 
 // The text with control characters, which could rearrange a terminal or fake a line, as \xNN.
 std::string printable(std::string_view text);
+
+// "1 worker", "2 workers"
+std::string counted(std::uint64_t count, std::string_view noun);
 
 // Cuts a stream of bytes into lines, without their ends. Pure.
 class LineSplitter {

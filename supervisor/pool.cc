@@ -10,6 +10,8 @@
 
 #include "client_lib/shm/reclaim.h"
 #include "client_lib/shm/repair.h"
+#include "client_lib/shm/session_table.h"
+#include "supervisor/log_lines.h"
 #include "supervisor/package_path.h"
 
 namespace slotring::supervisor {
@@ -21,10 +23,12 @@ void keep_sizes(PoolConfig& config, const layout::Geometry& running, const Log& 
   if (config.geometry() == running) return;
   log->warn(
       "the pool runs with other sizes than the configuration says; they are kept until the "
-      "pool is stopped: {} workers, {} slots each of {} bytes, {} of them warm, {} clients, {} "
-      "waiting",
-      running.max_workers, running.slots_per_worker, running.area_bytes, running.warm_bytes,
-      running.max_clients, running.max_waiters);
+      "pool is stopped: {}, {} each of {} bytes, {} of them warm, {}, {} waiting, {}",
+      counted(running.max_workers, "worker"), counted(running.slots_per_worker, "slot"),
+      running.area_bytes, running.warm_bytes, counted(running.max_clients, "client"),
+      running.max_waiters, counted(running.max_sessions, "session"));
+  config.min_workers =
+      config.shrinks() ? std::min(config.min_workers, running.max_workers) : running.max_workers;
   config.workers = running.max_workers;
   config.slots_per_worker = running.slots_per_worker;
   config.max_clients = running.max_clients;
@@ -32,6 +36,14 @@ void keep_sizes(PoolConfig& config, const layout::Geometry& running, const Log& 
   config.slot_bytes = running.area_bytes;
   config.warm_bytes = running.warm_bytes;
   config.max_sessions = running.max_sessions;
+}
+
+// Its running workers keep the store that they were started with.
+void compare_stores(const PoolConfig& config, const shm::ControlSegment& running, const Log& log) {
+  if (running.header().sessions.store == config.session_policy().store) return;
+  log->warn(
+      "`session_store` is another than that of the running workers: only workers that are started "
+      "from now on have it; stop the pool to change it for all");
 }
 
 }  // namespace
@@ -51,6 +63,7 @@ Result<std::unique_ptr<Pool>> Pool::create(const ProgramSide& program, PoolConfi
   const bool adopted = found->memory != nullptr;
   if (adopted) {
     keep_sizes(config, found->memory->segment().geometry(), log);
+    compare_stores(config, found->memory->segment(), log);
   } else {
     Result<std::unique_ptr<PoolMemory>> made = PoolMemory::create(config.name, config.geometry());
     if (!made) return std::move(made).error();
@@ -72,9 +85,19 @@ Pool::Pool(const ProgramSide& program, PoolConfig config, Parts parts)
       settings_(parts_.memory->segment()),
       reception_(program.io, log_, config_.name,
                  AccessList(config_.allow_users, config_.allow_groups), *parts_.memory, slots_),
-      seat_side_{
-          program.io, program.log_output,  config_,  parts_.package_path,    *parts_.memory,
-          slots_,     parts_.seat_sockets, methods_, [this] { on_phase(); }, [this] { repair(); }} {
+      seat_side_{program.io,
+                 program.log_output,
+                 config_,
+                 parts_.package_path,
+                 *parts_.memory,
+                 slots_,
+                 parts_.seat_sockets,
+                 methods_,
+                 [this](shm::SeatIndex seat) { return staffing_.holds_state(seat); },
+                 [this] { on_phase(); },
+                 [this] { repair(); },
+                 [this] { audit_sessions(); }},
+      staffing_(program.io, config_, slots_, seats_) {
   reception_.set_upgrade(program.upgrade);
   reception_.set_broadcast(
       [this](shm::Setting setting) { return settings_.record(std::move(setting)); });
@@ -107,8 +130,12 @@ Status Pool::start_audit() {
     boost::asio::post(io, [this, seat] { seats_[seat]->end_overdue(); });
   };
   const auto on_doubt = [this, &io] { boost::asio::post(io, [this] { repair(); }); };
+  const PoolAudit::OnWaiting on_waiting = [this, &io](bool still) {
+    boost::asio::post(io, [this, still] { staffing_.on_waiting(still); });
+  };
   try {
-    audit_ = std::make_unique<PoolAudit>(slots_, config_.call_time_limit, on_overdue, on_doubt);
+    audit_ = std::make_unique<PoolAudit>(slots_, config_.call_time_limit, on_overdue, on_doubt,
+                                         config_.elastic() ? on_waiting : nullptr);
   } catch (const std::exception& failed) {
     return Error{ErrorCode::kSystemLimit,
                  std::string("starting the audit's thread: ") + failed.what()};
@@ -121,6 +148,7 @@ void Pool::sign_header() {
   layout::ControlHeader& header = parts_.memory->segment().header();
   const std::chrono::nanoseconds limit = config_.call_time_limit;
   header.call_time_limit_ns = static_cast<std::uint64_t>(limit.count());
+  header.sessions = config_.session_policy();
   header.supervisor_pid.store(::getpid(), std::memory_order_relaxed);
   epoch_ = header.supervisor_epoch.load(std::memory_order_relaxed) + (parts_.adopted ? 1 : 0);
   header_ = shm::copy_header(parts_.memory->segment());
@@ -141,19 +169,19 @@ Status Pool::take_over() {
   // It may have died in an audit, or between a death and its audit.
   shm::audit_hints(slots_);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - started_at_;
-  log_->info(
-      "listening at {}, took over {} workers and {} clients of an earlier supervisor in {:.3f} s",
-      config_.socket, parts_.workers.size(), reception_.clients(), took.count());
+  log_->info("listening at {}, took over {} and {} of an earlier supervisor in {:.3f} s",
+             config_.socket, counted(parts_.workers.size(), "worker"),
+             counted(reception_.clients(), "client"), took.count());
   return Done{};
 }
 
 void Pool::start_seats() {
   if (!parts_.adopted) {
-    log_->info("listening at {}, starting {} workers", config_.socket, config_.workers);
+    log_->info("listening at {}, {}", config_.socket,
+               config_.lazy ? "starting no worker before somebody claims"
+                            : "starting " + counted(config_.min_workers, "worker"));
   }
-  for (const auto& seat : seats_) {
-    if (seat->phase() == SeatPhase::kVacant) seat->start();
-  }
+  staffing_.start();
 }
 
 bool Pool::can_be_left() const {
@@ -170,7 +198,8 @@ void Pool::leave() {
 void Pool::drain() {
   if (draining_) return;
   draining_ = true;
-  log_->info("draining: {} clients attached", reception_.clients());
+  log_->info("draining: {} attached", counted(reception_.clients(), "client"));
+  staffing_.stop();
   reception_.refuse_clients();
   for (const auto& seat : seats_) seat->drain();
   // Callers that wait for a slot learn from the seats' words that there will be none.
@@ -186,20 +215,41 @@ void Pool::hasten() {
 void Pool::on_phase() {
   if (!draining_) {
     check_ready();
+    staffing_.on_phase();
   } else if (!stopped_ && std::all_of(seats_.begin(), seats_.end(),
                                       [](const auto& seat) { return is_settled(seat->phase()); })) {
     finish();
   }
 }
 
+// A seat without a worker that is to have none is as ready as it gets.
 void Pool::check_ready() {
   if (was_ready_) return;
-  was_ready_ = std::all_of(seats_.begin(), seats_.end(),
-                           [](const auto& seat) { return seat->phase() == SeatPhase::kReady; });
+  was_ready_ = std::all_of(seats_.begin(), seats_.end(), [](const auto& seat) {
+    return seat->phase() == SeatPhase::kReady || seat->phase() == SeatPhase::kDormant;
+  });
   if (!was_ready_) return;
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - started_at_;
-  log_->info("ready: {} workers in {:.2f} s", seats_.size(), took.count());
+  const Staff staff = staffing_.staff();
+  log_->info("ready: {} in {:.2f} s{}", counted(staff.serving, "worker"), took.count(),
+             staff.dormant == 0 ? "" : fmt::format(", {} more when wanted", staff.dormant));
   on_change_();
+}
+
+// Of processes that are gone, and died in the middle of changing the session table.
+void Pool::audit_sessions() {
+  const std::vector<shm::PoolTruth::Client>& clients = reception_.client_table().truth();
+  const auto is_alive = [&](std::uint16_t creator) {
+    const auto index = static_cast<std::uint16_t>(creator & ~layout::kCreatorIsSeat);
+    if ((creator & layout::kCreatorIsSeat) != 0) {
+      return index < seats_.size() && seats_[index]->may_live();
+    }
+    return index < clients.size() && clients[index].attached;
+  };
+  const std::uint32_t mended = shm::audit_sessions(parts_.memory->segment(), is_alive);
+  if (mended > 0) {
+    log_->info("{} left half made by a process that died: mended", counted(mended, "session"));
+  }
 }
 
 void Pool::repair() {
@@ -219,6 +269,8 @@ void Pool::repair() {
     log_->warn("a peer has scribbled over the pool's settings; mended: {}", settings);
   }
   parts_.memory->mend(slots_, log_);
+  audit_sessions();
+  for (const auto& seat : seats_) seat->serve_requested();
 }
 
 void Pool::finish() {

@@ -32,7 +32,7 @@
 #include "supervisor/reception.h"
 #include "supervisor/seat.h"
 #include "supervisor/seat_sockets.h"
-#include "supervisor/settings.h"
+#include "supervisor/staffing.h"
 
 namespace slotring::supervisor {
 
@@ -56,6 +56,8 @@ class Pool {
   Status start();
   // Whether a worker lives that would hold the memory until the next supervisor comes.
   bool can_be_left() const;
+  // Starts one if none is on its way and some seat may have one.
+  void want_worker() { staffing_.want_one(); }
   // Leaves all that runs to the next supervisor. Only destruction may follow.
   void leave();
   // Whether it ran before this supervisor: not to be ended because this one cannot go on.
@@ -65,7 +67,7 @@ class Pool {
   // Ends the workers now; once more kills them. REQUIRES: drain() was called.
   void hasten();
 
-  // Whether every worker was ready at the same time once.
+  // Whether every worker that is to run was ready at the same time once.
   bool ready() const { return was_ready_; }
   // Whether no process is left and every caller has been told.
   bool stopped() const { return stopped_; }
@@ -90,6 +92,7 @@ class Pool {
   void on_phase();
   void check_ready();
   void finish();
+  void audit_sessions();
   // Makes the memory sound again, whatever a peer that broke the rules has made of it.
   void repair();
 
@@ -103,6 +106,7 @@ class Pool {
   Reception reception_;
   Seat::PoolSide seat_side_;
   std::vector<std::unique_ptr<Seat>> seats_;
+  Staffing staffing_;
   std::unique_ptr<PoolAudit> audit_;
   // Of the segment, as this supervisor has written it; before that nothing can be repaired.
   std::optional<shm::FixedHeader> header_;

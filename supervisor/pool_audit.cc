@@ -18,11 +18,12 @@ constexpr nanoseconds kLongestNap = std::chrono::seconds(1);
 }  // namespace
 
 PoolAudit::PoolAudit(const shm::SlotPool& pool, std::chrono::milliseconds call_time_limit,
-                     OnOverdue on_overdue, OnDoubt on_doubt)
+                     OnOverdue on_overdue, OnDoubt on_doubt, OnWaiting on_waiting)
     : pool_(pool),
       limit_(call_time_limit),
       on_overdue_(std::move(on_overdue)),
-      on_doubt_(std::move(on_doubt)) {
+      on_doubt_(std::move(on_doubt)),
+      on_waiting_(std::move(on_waiting)) {
   // Signals are the event loop's.
   sigset_t all;
   sigset_t before;
@@ -52,6 +53,7 @@ void PoolAudit::run() {
 void PoolAudit::audit_while_there_is_work() {
   std::unique_lock lock(mutex_);
   bool doubted = true;  // somebody rang, or waits
+  bool waited = false;
   while (!stop_.load(std::memory_order_seq_cst)) {
     const bool waiting = pool_.line().occupied();
     const std::optional<nanoseconds> overdue_in = audit_calls();
@@ -59,6 +61,8 @@ void PoolAudit::audit_while_there_is_work() {
     if (doubted && try_doubt()) doubted = false;
     if (!waiting && !overdue_in && !doubted) return;
     if (waiting) shm::audit_waiters(pool_);
+    if (waiting && on_waiting_) on_waiting_(waited);
+    waited = waiting;
     nanoseconds nap = kPeriod;
     if (!waiting && overdue_in)
       nap = std::max(nap, std::min({*overdue_in, limit_ / 4, kLongestNap}));

@@ -4,6 +4,7 @@
 //   - While callers wait for a free slot it wakes them again when slots are free: the wake meant
 //     for them may have been swallowed by a process that was stopped or killed between taking it
 //     and claiming (client_lib/shm/waiting_line.h).
+//   - While callers wait it also says so, for a pool that starts workers then.
 //   - While calls run in a pool that limits how long they may, it reports seats whose call runs for
 //     longer. Their workers ring when a call starts after a time without
 //     (python_side/native/pulse.h).
@@ -36,12 +37,14 @@ class PoolAudit {
 
   // Called on the audit's thread.
   using OnDoubt = std::function<void()>;
+  // Called on the audit's thread each kPeriod while callers wait; `still`: also at the look before.
+  using OnWaiting = std::function<void(bool still)>;
 
   // Starts the thread. `pool` outlives this. No limit when `call_time_limit` is 0. Throws
   // std::system_error when there can be no thread.
   PoolAudit(
       const shm::SlotPool& pool, std::chrono::milliseconds call_time_limit, OnOverdue on_overdue,
-      OnDoubt on_doubt = [] {});
+      OnDoubt on_doubt = [] {}, OnWaiting on_waiting = nullptr);
   ~PoolAudit();
   PoolAudit(const PoolAudit&) = delete;
   PoolAudit& operator=(const PoolAudit&) = delete;
@@ -57,6 +60,7 @@ class PoolAudit {
   const std::chrono::nanoseconds limit_;
   const OnOverdue on_overdue_;
   const OnDoubt on_doubt_;
+  const OnWaiting on_waiting_;
   std::chrono::steady_clock::time_point next_repair_{};
   std::atomic<bool> stop_{false};
   std::mutex mutex_;

@@ -13,6 +13,7 @@ std::optional<milliseconds> RestartPolicy::plan(Clock::time_point now, milliseco
     failures_ = 0;
     return milliseconds(0);
   }
+  if (end == StartEnd::kRecycled) return milliseconds(0);
   if (end == StartEnd::kOverdueCall) return delay_after(1, chance);
   ++failures_;
   if (end == StartEnd::kWorkerDied && limits_.crash_loop_deaths > 0) {

@@ -21,8 +21,10 @@ struct RestartLimits {
 
 // Why a start did not last. A shortage of the machine's (descriptors, processes, memory) is not the
 // worker's fault: it delays, and never ends a loop. A worker that was killed because a call took
-// too long had served: its successor is due after the first delay, whatever was before.
-enum class StartEnd : std::uint8_t { kWorkerDied, kShortage, kOverdueCall };
+// too long had served: its successor is due after the first delay, whatever was before. One that
+// served, and then ended by itself and well, was recycled: its successor is due at once, and
+// nothing counts.
+enum class StartEnd : std::uint8_t { kWorkerDied, kShortage, kOverdueCall, kRecycled };
 
 class RestartPolicy {
  public:

@@ -20,8 +20,6 @@ using layout::SeatState;
 using std::chrono::duration_cast;
 using std::chrono::milliseconds;
 
-// Of a worker that found no memory or no descriptors when it joined (slotring/worker.py).
-constexpr int kShortageStatus = 75;  // EX_TEMPFAIL of sysexits.h
 constexpr milliseconds kAskAgain{200};
 
 Seat::Seat(const PoolSide& pool, shm::SeatIndex index)
@@ -94,6 +92,12 @@ void Seat::carry_out(SeatAction action) {
       return republish();
     case SeatAction::kMarkDraining:
       return set_word(SeatState::kDraining);
+    case SeatAction::kMarkRetiring:
+      return set_word(SeatState::kDraining, /*returns=*/true);
+    case SeatAction::kDrainIfIdle:
+      return drain_if_idle();
+    case SeatAction::kRest:
+      return go_dormant();
     case SeatAction::kAskToDrain:
       return ask_to_drain();
     case SeatAction::kTerminate:
@@ -135,6 +139,7 @@ Status Seat::try_launch() {
   if (Status walked = ensure_walked(); !walked) return walked;
   ++generation_;
   ready_at_ = {};
+  calls_before_ = calls();
   set_word(SeatState::kStarting);
   record_.restarts.store(launches_++, std::memory_order_relaxed);
   const auto start_process = [this]() -> Status {
@@ -154,41 +159,6 @@ Status Seat::try_launch() {
     walk_slots(/*last=*/false);
   }
   return started;
-}
-
-// Walks the slots of an earlier supervisor's worker, which may still live: that its socket is
-// closed proves nothing. Repeats a walk that was done already: the record of it is anybody's to
-// write. Errors: SYSTEM_LIMIT while it lives, so that it is tried again.
-Status Seat::ensure_walked() {
-  if (walked_ == generation_) return Done{};
-  // Anybody can have written another's pid there, too: what does not hold the memory is not meant.
-  if (shm::is_alive(predecessor_) &&
-      shm::holds_memory(predecessor_.pid, pool_.memory.segment().memory())) {
-    return Error{ErrorCode::kSystemLimit,
-                 "the earlier supervisor's worker, pid " + std::to_string(predecessor_.pid) +
-                     ", lives and cannot be reached; its seat is free when it has ended"};
-  }
-  const layout::Obituary& obituary =
-      pool_.memory.segment().obituary(index_, generation_ % layout::kObituariesPerSeat);
-  if (obituary.generation.load(std::memory_order_acquire) != generation_) {
-    log_->warn("the earlier supervisor's worker, pid {}, has died meanwhile", predecessor_.pid);
-    shm::write_obituary(pool_.memory.segment(), index_, generation_, predecessor_.pid,
-                        layout::kUnknownWaitStatus, "");
-  }
-  set_word(SeatState::kLost);
-  walk_slots(/*last=*/false);
-  return Done{};
-}
-
-// Returns how many calls were lost. REQUIRES: the worker of this generation is dead, its obituary
-// is written, and the seat's word says LOST or RETIRED.
-std::uint32_t Seat::walk_slots(bool last) {
-  const std::uint32_t lost = shm::reclaim_worker(pool_.slots, index_, generation_, last);
-  record_.pid.store(0, std::memory_order_relaxed);
-  walked_ = generation_;
-  // Release: whoever finds this recorded finds the slots walked.
-  record_.walked.store(generation_, std::memory_order_release);
-  return lost;
 }
 
 // Watches a process that was launched. One that cannot be watched is killed again.
@@ -280,17 +250,6 @@ void Seat::ask_to_resume() {
   timer_.start(kAskAgain, [this] { ask_to_resume(); });
 }
 
-void Seat::publish() {
-  record_.ready_ns.store(shm::monotonic_now(), std::memory_order_relaxed);
-  republish();
-}
-
-void Seat::republish() {
-  ready_at_ = Clock::now();
-  set_word(SeatState::kReady);
-  pool_.slots.publish(index_);
-}
-
 void Seat::ask_to_drain() {
   if (Status asked = worker_->link->ask_to_drain(); !asked) {
     worker_->log->warn("cannot be asked to drain: {}", asked.error().to_string());
@@ -304,53 +263,9 @@ void Seat::signal_group(int signal) {
   }
 }
 
-// The call may end between this look at it and the kill, some microseconds later; the worker's next
-// call is then lost in its place.
-void Seat::end_overdue() {
-  if (phase_ != SeatPhase::kReady) return;  // who drains has a limit of its own
-  const std::optional<shm::ObservedCall> call =
-      shm::observe_call(pool_.memory.segment(), index_, shm::monotonic_now());
-  const std::chrono::nanoseconds limit = pool_.config.call_time_limit;
-  if (!call || call->run_ns < static_cast<std::uint64_t>(limit.count())) return;
-  const std::string_view method = pool_.methods.name_of(call->running.method);
-  verdict_ = fmt::format(
-      "a call of {} ran for {:.2f} s, longer than call_time_limit_s = {:g}; the interpreter was {}",
-      method.empty() ? "an unlisted method" : fmt::format("'{}'", method),
-      static_cast<double>(call->run_ns) / 1e9, std::chrono::duration<double>(limit).count(),
-      call->hung() ? "hung: no thread of the worker got it" : "busy, not hung");
-  worker_->log->warn("{}", verdict_);
-  dispatch(SeatEvent::kOverdue);
-}
-
 void Seat::on_exit() {
-  last_end_ = verdict_.empty() ? StartEnd::kWorkerDied : StartEnd::kOverdueCall;
   ended_at_ = Clock::now();
   dispatch(SeatEvent::kDied);
-}
-
-void Seat::bury(bool last) {
-  const std::unique_ptr<WorkerProcess> dead = std::move(worker_);
-  set_word(last ? SeatState::kRetired : SeatState::kLost);
-  const int status = reap_group(dead->life.fd(), dead->pid);
-  if (ready_at_ == Clock::time_point{} && WIFEXITED(status) &&
-      WEXITSTATUS(status) == kShortageStatus) {
-    last_end_ = StartEnd::kShortage;
-  }
-  dead->output->finish();
-  dead->error_output->finish();
-  shm::write_obituary(pool_.memory.segment(), index_, generation_, dead->pid, status,
-                      dead->error_output->tail(), std::exchange(verdict_, {}));
-  const std::uint32_t lost = walk_slots(last);
-  const bool expected = last && lost == 0;
-  dead->log->log(expected ? spdlog::level::info : spdlog::level::warn, "{}; {} calls were running",
-                 describe_wait_status(status), lost);
-  pool_.on_buried();
-}
-
-void Seat::retire() {
-  set_word(SeatState::kRetired);
-  shm::reclaim_worker(pool_.slots, index_, generation_, /*retired=*/true);
-  pool_.slots.line().wake_all();
 }
 
 void Seat::plan_successor() {
@@ -358,18 +273,27 @@ void Seat::plan_successor() {
   const std::optional<milliseconds> delay =
       policy_.plan(Clock::now(), ready_for(), last_end_, chance);
   if (!delay) return dispatch(SeatEvent::kGiveUp);
-  log_->info("a new worker is started in {} ms", delay->count());
+  if (*delay == milliseconds(0)) {
+    log_->info("a new worker is started");
+  } else {
+    log_->info("a new worker is started in {} ms", delay->count());
+  }
   arm(*delay);
 }
 
 void Seat::arm(milliseconds delay) {
-  timer_.start(delay, [this] { dispatch(SeatEvent::kTimeout); });
+  timer_.start(delay, [this] { on_timeout(); });
 }
 
-void Seat::set_word(SeatState state) {
+void Seat::on_timeout() {
+  const bool served_on = phase_ == SeatPhase::kRetiring && is_in_use();
+  dispatch(served_on ? SeatEvent::kTimeoutInUse : SeatEvent::kTimeout);
+}
+
+void Seat::set_word(SeatState state, bool returns) {
   // seq_cst: partner of ControlSegment::seat_word(); the scans of slot words that follow a change
   // come after it.
-  word_ = {generation_, state};
+  word_ = {generation_, state, returns};
   record_.word.store(word_.pack(), std::memory_order_seq_cst);
 }
 

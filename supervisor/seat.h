@@ -38,6 +38,9 @@ namespace slotring::supervisor {
 
 class Seat {
  public:
+  using Clock = RestartPolicy::Clock;
+  using SeatState = layout::SeatState;
+
   // What all seats of a pool share; outlives them.
   struct PoolSide {
     boost::asio::io_context& io;
@@ -48,14 +51,20 @@ class Seat {
     const shm::SlotPool& slots;
     SeatSockets& sockets;
     MethodTable& methods;
-    std::function<void()> on_phase;   // after every change of phase
-    std::function<void()> on_buried;  // after a dead worker's slots were walked
+    std::function<bool(shm::SeatIndex)> holds_state;  // whether its worker has sessions' state
+    std::function<void()> on_phase;                   // after every change of phase
+    std::function<void()> on_buried;                  // after a dead worker's slots were walked
+    std::function<void()> on_walked;                  // the same, and whoever's worker it was
   };
 
   Seat(const PoolSide& pool, shm::SeatIndex index);
   ~Seat();
 
   void start() { dispatch(SeatEvent::kStart); }
+  // Does without a worker here; see Staffing for when.
+  void rest() { dispatch(SeatEvent::kRest); }
+  // Starts a worker in a dormant seat if a call was requested there all the same.
+  void serve_requested();
   // Instead of start(): takes over a worker of an earlier supervisor. Errors: SYSTEM_LIMIT.
   Status take_over(FoundWorker found);
   // Before the supervisor leaves: ends a worker that the next one could not take over.
@@ -68,12 +77,20 @@ class Seat {
   void retire();
 
   SeatPhase phase() const { return phase_; }
+  shm::SeatIndex index() const { return index_; }
+  // Of a ready seat: since when.
+  Clock::time_point ready_since() const { return ready_at_; }
+  // Whether some call has its place here, and how many were served; both as the segment tells.
+  bool is_in_use() const;
+  std::uint64_t calls() const { return record_.calls.load(std::memory_order_relaxed); }
+  // What an earlier supervisor left here, before start() or take_over().
+  SeatState state_found() const { return word_.state; }
+  // Whether a worker of this seat may be at work: none of its processes is proven dead.
+  bool may_live() const { return worker_ != nullptr || walked_ != generation_; }
   // What the seat's record in the segment should say.
   shm::PoolTruth::Seat truth() const;
 
  private:
-  using Clock = RestartPolicy::Clock;
-
   void dispatch(SeatEvent event);
   void carry_out(SeatAction action);
 
@@ -91,10 +108,15 @@ class Seat {
   void signal_group(int signal);
   void on_exit();
   void bury(bool last);
+  StartEnd end_of(const WorkerProcess& dead, int wait_status) const;
+  void go_dormant();
+  void drain_if_idle();
+  bool is_requested() const;
   void plan_successor();
   void arm(std::chrono::milliseconds delay);
+  void on_timeout();
 
-  void set_word(layout::SeatState state);
+  void set_word(SeatState state, bool returns = false);
   std::chrono::milliseconds ready_for() const;
 
   const PoolSide& pool_;
@@ -111,7 +133,8 @@ class Seat {
   const shm::ProcessIdentity predecessor_;  // the last worker of an earlier supervisor
   std::uint32_t walked_ = 0;  // the last generation whose slots this supervisor has walked
   std::uint32_t launches_;
-  std::string verdict_;  // why the worker was killed, for the callers that lose it
+  std::uint64_t calls_before_ = 0;  // SeatRecord::calls when the worker was launched
+  std::string verdict_;             // why the worker was killed, for the callers that lose it
   StartEnd last_end_ = StartEnd::kWorkerDied;
   Clock::time_point ready_at_{};  // of the present or last worker; epoch when it never was
   Clock::time_point ended_at_{};

@@ -32,12 +32,13 @@ struct Row {
 constexpr Row kRows[] = {
     {Phase::kVacant, Event::kStart, Phase::kStarting, {Action::kArmStartTimer, Action::kLaunch}},
     {Phase::kVacant, Event::kFound, Phase::kResuming, {}},
+    {Phase::kVacant, Event::kRest, Phase::kDormant, {Action::kRest}},
     {Phase::kVacant, Event::kDrain, Phase::kStopped, {Action::kMarkDraining}},
 
     // No timer: it may be stopped, and what it holds is its own as long as it lives.
     {Phase::kResuming, Event::kResumed, Phase::kReady, {Action::kRepublish}},
     {Phase::kResuming, Event::kResumedLeaving, Phase::kEvicting,
-     {Action::kMarkDraining, Action::kArmDrainTimer}},
+     {Action::kMarkRetiring, Action::kArmDrainTimer}},
     {Phase::kResuming, Event::kSetupFailed, Phase::kEvicting,
      {Action::kTerminate, Action::kArmStopTimer}},
     {Phase::kResuming, Event::kConnectionLost, Phase::kEvicting,
@@ -64,6 +65,9 @@ constexpr Row kRows[] = {
     // Its handler does not end, and may keep the interpreter: nothing milder is sure to work.
     {Phase::kReady, Event::kOverdue, Phase::kEvicting, {Action::kDisarmTimer, Action::kKill}},
     {Phase::kReady, Event::kDied, Phase::kBackoff, {Action::kBury, Action::kPlanSuccessor}},
+    // Marked first: whoever has not claimed by then, claims elsewhere.
+    {Phase::kReady, Event::kRest, Phase::kRetiring,
+     {Action::kMarkRetiring, Action::kDrainIfIdle}},
     {Phase::kReady, Event::kDrain, Phase::kDraining,
      {Action::kMarkDraining, Action::kAskToDrain, Action::kArmDrainTimer}},
 
@@ -76,6 +80,20 @@ constexpr Row kRows[] = {
     {Phase::kBackoff, Event::kGiveUp, Phase::kFailed, {Action::kDisarmTimer, Action::kRetire}},
     {Phase::kBackoff, Event::kDrain, Phase::kStopped,
      {Action::kDisarmTimer, Action::kMarkDraining}},
+
+    // Only what was claimed in the moment of the mark is still served, for as long as it takes: no
+    // call fails because its pool shrinks.
+    {Phase::kRetiring, Event::kInUse, Phase::kReady, {Action::kRepublish}},
+    {Phase::kRetiring, Event::kTimeoutInUse, Phase::kRetiring, {Action::kArmDrainTimer}},
+    {Phase::kRetiring, Event::kTimeout, Phase::kRetiring, {Action::kKill}},
+    {Phase::kRetiring, Event::kOverdue, Phase::kRetiring, {Action::kKill}},
+    {Phase::kRetiring, Event::kDied, Phase::kDormant,
+     {Action::kDisarmTimer, Action::kBury, Action::kRest}},
+    {Phase::kRetiring, Event::kDrain, Phase::kDraining,
+     {Action::kMarkDraining, Action::kArmDrainTimer}},
+
+    {Phase::kDormant, Event::kStart, Phase::kStarting, {Action::kArmStartTimer, Action::kLaunch}},
+    {Phase::kDormant, Event::kDrain, Phase::kStopped, {Action::kMarkDraining}},
 
     // A worker that was asked to drain leaves by itself, through its tear-down, which a signal
     // would cut short.
@@ -108,17 +126,18 @@ std::optional<SeatStep> step(SeatPhase phase, SeatEvent event) {
 
 const char* to_string(SeatPhase phase) {
   constexpr const char* kNames[kSeatPhases] = {"vacant",   "resuming", "starting", "ready",
-                                               "evicting", "backoff",  "failed",   "draining",
-                                               "stopping", "stopped"};
+                                               "evicting", "backoff",  "failed",   "retiring",
+                                               "dormant",  "draining", "stopping", "stopped"};
   return kNames[static_cast<std::size_t>(phase)];
 }
 
 const char* to_string(SeatEvent event) {
   constexpr const char* kNames[kSeatEvents] = {
-      "start",         "found",   "resumed",      "resumed, leaving",
-      "launch failed", "ready",   "setup failed", "connection lost",
-      "died",          "overdue", "timeout",      "give up",
-      "drain",         "hasten",  "hasten idle"};
+      "start",         "found",      "resumed",      "resumed, leaving",
+      "launch failed", "ready",      "setup failed", "connection lost",
+      "died",          "overdue",    "timeout",      "timeout, in use",
+      "rest",          "in use",     "give up",      "drain",
+      "hasten",        "hasten idle"};
   return kNames[static_cast<std::size_t>(event)];
 }
 

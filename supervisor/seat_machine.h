@@ -13,11 +13,15 @@
 //     VACANT -- found --> RESUMING -- resumed --> READY        a worker of an earlier supervisor
 //                            '-- resumed, leaving, or refused --> EVICTING
 //
-// (drain takes every other phase to STOPPING or, where there is no process, to STOPPED)
+//     VACANT -- rest --> DORMANT -- start --> STARTING         a pool that does without a worker
+//                           ^-- died -- RETIRING <-- rest -- READY
+//                                          '-- in use --> READY
 //
-// Invariant: a successor is launched only from BACKOFF, so only after kBury has been carried out
-// for the worker before it. A seat has at most one timer, which belongs to its phase: kTimeout
-// always means that one.
+// (drain takes every other phase to DRAINING or STOPPING or, where there is no process, to STOPPED)
+//
+// Invariant: a successor is launched only from BACKOFF and DORMANT, so only after kBury has been
+// carried out for the worker before it. A seat has at most one timer, which belongs to its phase:
+// kTimeout always means that one.
 
 #ifndef SLOTRING_SUPERVISOR_SEAT_MACHINE_H_
 #define SLOTRING_SUPERVISOR_SEAT_MACHINE_H_
@@ -36,11 +40,13 @@ enum class SeatPhase : std::uint8_t {
   kEvicting,  // the process was told to go, a successor is due
   kBackoff,   // no process; a successor is due
   kFailed,    // no process, and no successor: a crash loop was ended
+  kRetiring,  // the pool does without this worker; it serves what was requested, and goes
+  kDormant,   // no process; one is started when the pool wants it
   kDraining,  // the pool shuts down; serves what was requested
   kStopping,  // the pool shuts down; the process was told to go
   kStopped,   // the pool shuts down; no process
 };
-inline constexpr int kSeatPhases = 10;
+inline constexpr int kSeatPhases = 12;
 
 enum class SeatEvent : std::uint8_t {
   kStart,           // the pool wants a worker here
@@ -54,19 +60,25 @@ enum class SeatEvent : std::uint8_t {
   kDied,            // proven by its pidfd
   kOverdue,         // its call runs for longer than the pool allows
   kTimeout,         // of the timer that the phase armed
+  kTimeoutInUse,    // the same, of a worker that is to retire; slots of the seat are in use
+  kRest,            // the pool does without a worker here
+  kInUse,           // the worker that was to retire is in use after all
   kGiveUp,          // the restart policy wants no successor
   kDrain,           // the pool shuts down
   kHasten,          // the pool shuts down, and somebody is impatient; calls are running
   kHastenIdle,      // the same; no slot of the seat is in use
 };
-inline constexpr int kSeatEvents = 15;
+inline constexpr int kSeatEvents = 18;
 
 enum class SeatAction : std::uint8_t {
   kLaunch,         // next generation, word STARTING, fork and exec
   kPublish,        // word READY, slots listed
   kRepublish,      // the same for a worker that served already
   kMarkDraining,   // word DRAINING: nobody claims here any more
+  kMarkRetiring,   // the same, but a worker comes back when one is wanted
   kAskToDrain,     // Drain to the worker
+  kDrainIfIdle,    // Drain to the worker and its timer, or, when it is in use, kInUse
+  kRest,           // word DORMANT; kStart if somebody has requested a call here meanwhile
   kTerminate,      // SIGTERM to the process group
   kKill,           // SIGKILL to the process group
   kBury,           // word LOST, obituary, slots walked
@@ -91,7 +103,8 @@ std::optional<SeatStep> step(SeatPhase phase, SeatEvent event);
 constexpr bool has_process(SeatPhase phase) {
   return phase == SeatPhase::kStarting || phase == SeatPhase::kResuming ||
          phase == SeatPhase::kReady || phase == SeatPhase::kEvicting ||
-         phase == SeatPhase::kDraining || phase == SeatPhase::kStopping;
+         phase == SeatPhase::kRetiring || phase == SeatPhase::kDraining ||
+         phase == SeatPhase::kStopping;
 }
 
 // Whether nothing will happen in this seat any more once its pool shuts down.

@@ -10,6 +10,7 @@
 #include <boost/asio/post.hpp>
 
 #include "slotring/version.h"
+#include "supervisor/log_lines.h"
 
 namespace slotring::supervisor {
 
@@ -126,7 +127,7 @@ void Supervisor::on_change() {
   }
   const bool ready =
       std::all_of(pools_.begin(), pools_.end(), [](const auto& pool) { return pool->ready(); });
-  if (ready && !was_ready_) log_->info("ready: {} pools", pools_.size());
+  if (ready && !was_ready_) log_->info("ready: {}", counted(pools_.size(), "pool"));
   was_ready_ = ready;
 }
 
@@ -139,15 +140,17 @@ bool Supervisor::asked_to_stop() {
 
 Status Supervisor::prepare_upgrade() {
   if (draining_) return Error{ErrorCode::kPoolDraining, "the supervisor is stopping"};
+  Status holding = Done{};
   for (const auto& pool : pools_) {
-    if (!pool->can_be_left()) {
-      return Error{.code = ErrorCode::kWorkerUnavailable,
-                   .message = "the pool " + pool->name() +
-                              " has no ready worker, which would hold its memory meanwhile; try "
-                              "again when it has one",
-                   .retryable = true};
-    }
+    if (pool->can_be_left()) continue;
+    pool->want_worker();
+    holding = Error{.code = ErrorCode::kWorkerUnavailable,
+                    .message = "the pool " + pool->name() +
+                               " has no ready worker, which would hold its memory meanwhile; try "
+                               "again when it has one",
+                    .retryable = true};
   }
+  if (!holding) return holding;
   if (Status able = check_successor_(); !able) return able;
   // After whoever asked has been answered.
   boost::asio::post(io_, [this] {

@@ -102,7 +102,8 @@ void WorkerLink::on_ready(const wire::Ready& ready) {
     }
   }
   if (Status sent = send_published(socket_.fd(), ids); !sent) return reject(sent.error());
-  log_->info("ready: {} methods, {}", ids.size(), printable(view(ready.runtime()).substr(0, 100)));
+  log_->info("ready: {}, {}", counted(ids.size(), "method"),
+             printable(view(ready.runtime()).substr(0, 100)));
   stage_ = Stage::kPublished;
   published_ = true;
   on_news_(News::kReady);

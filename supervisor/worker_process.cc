@@ -37,21 +37,26 @@ LaunchOrder make_worker_order(const PoolConfig& config, const std::string& packa
   order.environment["PYTHONPATH"] = path;
   order.environment.emplace("PYTHONUNBUFFERED", "1");  // lines reach the log when they are printed
   const double orphan_timeout_s = static_cast<double>(config.orphan_timeout.count()) / 1000;
-  order.arguments = {"-P",
-                     "-m",
-                     "slotring.worker",
-                     "--socket-fd",
-                     kSocketPlace,
-                     "--seat-socket-fd",
-                     kSeatSocketPlace,
-                     "--module",
-                     config.module,
-                     "--pool",
-                     config.name,
-                     "--seat",
-                     std::to_string(seat),
-                     "--orphan-timeout-s",
-                     std::to_string(orphan_timeout_s)};
+  order.arguments = {
+      "-P",
+      "-m",
+      "slotring.worker",
+      "--socket-fd",
+      kSocketPlace,
+      "--seat-socket-fd",
+      kSeatSocketPlace,
+      "--module",
+      config.module,
+      "--pool",
+      config.name,
+      "--seat",
+      std::to_string(seat),
+      "--orphan-timeout-s",
+      std::to_string(orphan_timeout_s),
+      "--session-store",
+      config.session_database.empty() ? "memory" : "sqlite:" + config.session_database,
+      "--session-ttl-s",
+      fmt::format("{:g}", std::chrono::duration<double>(config.session_ttl).count())};
   return order;
 }
 

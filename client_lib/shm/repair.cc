@@ -165,7 +165,9 @@ class Repairer {
 
   // Whether the walk of a dead worker's slots would not have left the slot so.
   bool is_left_by_worker(SlotIndex slot, SeatState seat) const {
-    if (seat != SeatState::kLost && seat != SeatState::kRetired) return false;
+    if (seat != SeatState::kLost && seat != SeatState::kRetired && seat != SeatState::kDormant) {
+      return false;
+    }
     const SlotState state = load_slot(pool_.word(slot)).state;
     return is_with_worker(state) || (state == SlotState::kRequested && seat == SeatState::kRetired);
   }

@@ -193,11 +193,13 @@ Status SlotPool::check_after_sleep(MonotonicNs deadline, const std::stop_token& 
 Status SlotPool::check_workers_expected() const {
   bool draining = false;
   for (SeatIndex seat = 0; seat < segment_->geometry().max_workers; ++seat) {
-    const SeatState state = segment_->seat_word(seat).state;
-    if (state == SeatState::kReady || state == SeatState::kStarting || state == SeatState::kLost) {
+    const layout::SeatWord word = segment_->seat_word(seat);
+    if (word.state == SeatState::kReady || word.state == SeatState::kStarting ||
+        word.state == SeatState::kLost || word.state == SeatState::kDormant ||
+        (word.state == SeatState::kDraining && word.returns)) {
       return Done{};
     }
-    draining = draining || state == SeatState::kDraining;
+    draining = draining || word.state == SeatState::kDraining;
   }
   if (draining) {
     return Error{.code = ErrorCode::kPoolDraining,

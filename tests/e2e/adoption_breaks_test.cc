@@ -50,7 +50,7 @@ constexpr std::string_view kTwoWorkers = "workers = 2\n";
 class AdoptionBreaks {
  public:
   explicit AdoptionBreaks(std::string_view keys = kTwoWorkers) : pool_(kModule, keys) {
-    EXPECT_TRUE(logged("pools\n"));  // all are ready
+    EXPECT_TRUE(logged(" supervisor: ready: "));  // all are ready
   }
 
  protected:
@@ -109,7 +109,7 @@ TEST_F(AdoptionOfOne, AWorkerThatKeepsTheGilIsTakenOver) {
   ::close(pipe);
   caller.join();
   EXPECT_EQ(reply, "hogged");
-  EXPECT_TRUE(logged("ready: 1 workers"));
+  EXPECT_TRUE(logged("ready: 1 worker "));
   EXPECT_EQ(workers(), before);
 }
 

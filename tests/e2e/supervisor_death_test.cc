@@ -87,7 +87,7 @@ TEST_F(SupervisorDeath, CallsGoOnAndTheNextOneTakesOverWorkersAndClients) {
   kill_supervisor();
   EXPECT_EQ(call("nobody there"), "nobody there");
   restart();
-  EXPECT_THAT(log_since(), HasSubstr("took over 2 workers and 1 clients"));
+  EXPECT_THAT(log_since(), HasSubstr("took over 2 workers and 1 client "));
   EXPECT_EQ(call("somebody there"), "somebody there");
   EXPECT_EQ(workers(), before) << "no worker was restarted";
   EXPECT_THAT(log_since(), Not(HasSubstr("started, generation")));

@@ -51,6 +51,10 @@ TEST(Config, AModuleIsEnough) {
   EXPECT_EQ(pool.geometry(), (layout::Geometry{1, 4, 256, 1024, 64 << 20, 256 << 10, 1024}));
   EXPECT_TRUE(layout::is_valid(pool.geometry()));
   EXPECT_FALSE(pool.lets_others_in());
+  EXPECT_FALSE(pool.elastic());
+  EXPECT_EQ(pool.session_policy().mode, layout::SessionMode::kQueue);
+  EXPECT_EQ(pool.session_policy().store, layout::SessionStoreKind::kMemory);
+  EXPECT_EQ(pool.session_policy().ttl_ns, 0u);
   EXPECT_THAT(pool.socket, ::testing::EndsWith("/p.sock"));
 }
 
@@ -68,10 +72,16 @@ TEST(Config, EveryKeyIsRead) {
     package_path = "package"
     directory = "/"
     env = { OMP_NUM_THREADS = "1" }
-    workers = 3
+    workers = {min = 2, max = 3}
+    lazy = true
+    idle_timeout_s = 7
     slots_per_worker = 2
     max_clients = 10
     max_waiting = 20
+    max_sessions = 30
+    session_store = "sqlite:../../sessions.db"
+    session_mode = "hint"
+    session_ttl_s = 3.5
     slot_bytes = "1 MiB"
     warm_bytes = 8192
     socket = "p.sock"
@@ -98,7 +108,14 @@ TEST(Config, EveryKeyIsRead) {
   EXPECT_EQ(pool.package_path, "/etc/slotring/package");
   EXPECT_EQ(pool.directory, "/");
   EXPECT_THAT(pool.env, ElementsAre(::testing::Pair("OMP_NUM_THREADS", "1")));
-  EXPECT_EQ(pool.geometry(), (layout::Geometry{3, 2, 10, 20, 1 << 20, 8192, 1024}));
+  EXPECT_EQ(pool.geometry(), (layout::Geometry{3, 2, 10, 20, 1 << 20, 8192, 30}));
+  EXPECT_TRUE(pool.lazy);
+  EXPECT_EQ(pool.min_workers, 2u);
+  EXPECT_EQ(pool.idle_timeout, milliseconds(7000));
+  EXPECT_EQ(pool.session_database, "/sessions.db");
+  EXPECT_EQ(pool.session_policy().mode, layout::SessionMode::kHint);
+  EXPECT_EQ(pool.session_policy().store, layout::SessionStoreKind::kDurable);
+  EXPECT_EQ(pool.session_policy().ttl_ns, 3'500'000'000u);
   EXPECT_EQ(pool.socket, "/etc/slotring/p.sock");
   EXPECT_THAT(pool.allow_users, ElementsAre(0u, 1234u));
   EXPECT_THAT(pool.allow_groups, ElementsAre(0u, 5u));
@@ -141,9 +158,13 @@ TEST(Config, UnknownTablesAreErrorsToo) {
 
 TEST(Config, AWrongTypeSaysWhatIsExpectedAndWhatIsThere) {
   EXPECT_EQ(
-      error_of("workers = \"2\"\n"),
-      "/etc/slotring/pools.toml:3:11: error: `workers` in [pool.p] must be an integer, and is "
+      error_of("max_clients = \"2\"\n"),
+      "/etc/slotring/pools.toml:3:15: error: `max_clients` in [pool.p] must be an integer, and is "
       "a text");
+  EXPECT_THAT(error_of("workers = \"2\"\n"),
+              HasSubstr("must be an integer or a table {min = A, max = B}, and is a text"));
+  EXPECT_THAT(error_of("lazy = 1\n"), HasSubstr("must be true or false, and is an integer"));
+  EXPECT_THAT(error_of("session_ttl_s = \"1\"\n"), HasSubstr("must be a number of seconds"));
   EXPECT_THAT(error_of("start_timeout_s = \"1s\"\n"), HasSubstr("must be a number of seconds"));
   EXPECT_THAT(error_of("python_path = \"src\"\n"), HasSubstr("must be an array of texts"));
   EXPECT_THAT(error_of("python_path = [1]\n"), HasSubstr(":3:16: error: "));
@@ -199,6 +220,79 @@ TEST(Config, KeysThatContradictEachOtherAreErrors) {
                                      "[pool.b]\nmodule=\"m\"\nsocket=\"s\"\n",
                                      kFile)),
               ElementsAre(HasSubstr(":6:8: error: the pools a and b have the same socket")));
+}
+
+TEST(Config, WorkersAreANumberOrARange) {
+  const auto pool_of = [](const std::string& keys) {
+    const ConfigReading reading = parse_pool(keys);
+    EXPECT_THAT(errors_of(reading), IsEmpty()) << keys;
+    return reading.config.pools.at(0);
+  };
+  EXPECT_FALSE(pool_of("workers = 3\n").elastic());
+  EXPECT_EQ(pool_of("workers = 3\n").min_workers, 3u);
+  EXPECT_TRUE(pool_of("workers = 3\nlazy = true\n").elastic());
+  EXPECT_FALSE(pool_of("workers = 3\nlazy = true\n").shrinks());
+  EXPECT_FALSE(pool_of("workers = {min = 3, max = 3}\n").elastic());
+  EXPECT_TRUE(pool_of("workers = {min = 1, max = 3}\nidle_timeout_s = 1\n").shrinks());
+  const PoolConfig lazy = pool_of("workers = {min = 0, max = 3}\nlazy = true\n");
+  EXPECT_EQ(lazy.min_workers, 0u);
+  EXPECT_EQ(lazy.geometry().max_workers, 3u);
+}
+
+TEST(Config, ARangeOfWorkersThatCannotBeIsAnErrorWithItsPlace) {
+  EXPECT_EQ(error_of("workers = {min = 3, max = 2}\n"),
+            "/etc/slotring/pools.toml:3:18: error: `min` is 3, and more than `max`, 2");
+  EXPECT_EQ(error_of("workers = {min = 0, max = 2}\n"),
+            "/etc/slotring/pools.toml:3:18: error: `min` is 0: a pool that may have no worker "
+            "needs `lazy = true`");
+  EXPECT_THAT(error_of("workers = {min = 0, max = 0}\nlazy = true\n"),
+              HasSubstr(":3:27: error: `max` in `workers` of [pool.p] is 0; allowed is 1 to 1024"));
+  EXPECT_THAT(error_of("workers = {min = -1, max = 2}\n"), HasSubstr("allowed is 0 to 1024"));
+  EXPECT_THAT(error_of("workers = {max = 2}\n"),
+              HasSubstr(":3:11: error: `workers` of [pool.p] needs `min`"));
+  EXPECT_THAT(error_of("workers = {min = 1}\n"), HasSubstr("needs `max`"));
+  EXPECT_THAT(error_of("workers = {min = 1, max = 2, step = 1}\n"),
+              HasSubstr(":3:30: error: unknown key `step` in `workers` of [pool.p]"));
+}
+
+TEST(Config, AnIdleTimeoutWithoutEffectIsAnError) {
+  for (const char* workers : {"2", "{min = 2, max = 2}", "2\nlazy = true"}) {
+    EXPECT_THAT(error_of(std::string("idle_timeout_s = 5\nworkers = ") + workers + "\n"),
+                HasSubstr(":3:18: error: `idle_timeout_s` has no effect"))
+        << workers;
+  }
+  EXPECT_THAT(error_of("workers = {min = 1, max = 2}\nidle_timeout_s = 0\n"),
+              HasSubstr("0.1 to 86400 seconds"));
+}
+
+TEST(Config, ASessionStoreIsMemoryOrADatabaseInAFolderThatIsThere) {
+  EXPECT_THAT(errors_of(parse_pool("session_store = \"memory\"\n")), IsEmpty());
+  for (const char* store : {"redis", "sqlite", "sqlite:"}) {
+    EXPECT_THAT(error_of(std::string("session_store = \"") + store + "\"\n"),
+                HasSubstr(":3:17: error: `session_store` in [pool.p] is "))
+        << store;
+  }
+  EXPECT_EQ(error_of("session_store = \"sqlite:/no/such/s.db\"\n"),
+            "/etc/slotring/pools.toml:3:17: error: `session_store`: there is no folder "
+            "/no/such");
+  EXPECT_THAT(error_of("session_store = \"sqlite:/tmp\"\n"), HasSubstr("is a folder"));
+  EXPECT_THAT(errors_of(parse_config("[pool.a]\nmodule=\"m\"\nsession_store=\"sqlite:/s\"\n"
+                                     "[pool.b]\nmodule=\"m\"\nsession_store=\"sqlite:/s\"\n",
+                                     kFile)),
+              ElementsAre(HasSubstr(":6:15: error: the pools a and b have the same session_store")));
+}
+
+TEST(Config, WhatIsSaidOfSessionsHasToMakeSense) {
+  EXPECT_THAT(error_of("session_mode = \"wait\"\n"), HasSubstr("one of \"hint\", \"queue\""));
+  EXPECT_THAT(error_of("session_ttl_s = 0.01\n"),
+              HasSubstr(":3:17: error: `session_ttl_s` in [pool.p] is 0.01; allowed is 0, or 0.1 to"));
+  EXPECT_THAT(errors_of(parse_pool("session_ttl_s = 0\n")), IsEmpty());
+  for (const char* key : {"session_store = \"memory\"", "session_mode = \"fail\"",
+                          "session_ttl_s = 1"}) {
+    EXPECT_THAT(error_of(std::string("max_sessions = 0\n") + key + "\n"),
+                HasSubstr("has no effect: `max_sessions` is 0"))
+        << key;
+  }
 }
 
 TEST(Config, AUserThatDoesNotExistIsAnError) {

@@ -85,6 +85,22 @@ TEST_F(PoolAuditTest, SleepsAgainWhenTheCallIsOver) {
   EXPECT_EQ(reports_, reports);
 }
 
+TEST_F(PoolAuditTest, SaysThatSomebodyWaitsWhileSomebodyDoesAndNoLonger) {
+  std::atomic<int> first{0};
+  std::atomic<int> still{0};
+  PoolAudit running(
+      pool_.pool(), milliseconds(0), [](shm::SeatIndex) {}, [] {},
+      [&](bool waited_before) { ++(waited_before ? still : first); });
+  ASSERT_TRUE(eventually([&] { return sleeps(); }));
+  EXPECT_EQ(first + still, 0);
+  const shm::WaiterIndex waiter = pool_.pool().line().try_register(3).value();
+  ring();
+  EXPECT_TRUE(eventually([&] { return still > 2; }));
+  EXPECT_EQ(first, 1);
+  pool_.pool().line().leave(waiter);
+  EXPECT_TRUE(eventually([&] { return sleeps(); }));
+}
+
 TEST_F(PoolAuditTest, SleepsThroughCallsWithoutALimit) {
   std::vector<Lease> leases;
   (void)start(*client_, seat_, leases);

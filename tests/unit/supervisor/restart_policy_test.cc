@@ -54,6 +54,14 @@ TEST_F(RestartPolicyTest, AShortageDelaysAndNeverEndsTheLoop) {
   }
 }
 
+TEST_F(RestartPolicyTest, AWorkerThatWasRecycledIsReplacedAtOnceAndDoesNotCount) {
+  for (int i = 0; i < 4; ++i) (void)die(milliseconds(1));
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_EQ(die(milliseconds(1), milliseconds(1), StartEnd::kRecycled), milliseconds(0));
+  }
+  EXPECT_FALSE(die(milliseconds(1)).has_value()) << "the crash loop before was forgotten";
+}
+
 TEST_F(RestartPolicyTest, AnOverdueCallNeverEndsTheLoopAndItsDelayStaysTheFirst) {
   for (int i = 0; i < 3; ++i) (void)die(milliseconds(1));
   for (int i = 0; i < 100; ++i) {

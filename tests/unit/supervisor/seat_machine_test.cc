@@ -56,6 +56,7 @@ struct Expected {
 const Expected kExpected[] = {
     {Phase::kVacant, Event::kStart, Phase::kStarting},
     {Phase::kVacant, Event::kFound, Phase::kResuming},
+    {Phase::kVacant, Event::kRest, Phase::kDormant},
     {Phase::kVacant, Event::kDrain, Phase::kStopped},
     {Phase::kResuming, Event::kResumed, Phase::kReady},
     {Phase::kResuming, Event::kResumedLeaving, Phase::kEvicting},
@@ -74,6 +75,7 @@ const Expected kExpected[] = {
     {Phase::kReady, Event::kDied, Phase::kBackoff},
     {Phase::kReady, Event::kOverdue, Phase::kEvicting},
     {Phase::kReady, Event::kTimeout, Phase::kEvicting},
+    {Phase::kReady, Event::kRest, Phase::kRetiring},
     {Phase::kReady, Event::kDrain, Phase::kDraining},
     {Phase::kEvicting, Event::kDied, Phase::kBackoff},
     {Phase::kEvicting, Event::kTimeout, Phase::kEvicting},
@@ -81,6 +83,14 @@ const Expected kExpected[] = {
     {Phase::kBackoff, Event::kTimeout, Phase::kStarting},
     {Phase::kBackoff, Event::kGiveUp, Phase::kFailed},
     {Phase::kBackoff, Event::kDrain, Phase::kStopped},
+    {Phase::kRetiring, Event::kInUse, Phase::kReady},
+    {Phase::kRetiring, Event::kTimeoutInUse, Phase::kRetiring},
+    {Phase::kRetiring, Event::kTimeout, Phase::kRetiring},
+    {Phase::kRetiring, Event::kOverdue, Phase::kRetiring},
+    {Phase::kRetiring, Event::kDied, Phase::kDormant},
+    {Phase::kRetiring, Event::kDrain, Phase::kDraining},
+    {Phase::kDormant, Event::kStart, Phase::kStarting},
+    {Phase::kDormant, Event::kDrain, Phase::kStopped},
     {Phase::kDraining, Event::kDied, Phase::kStopped},
     {Phase::kDraining, Event::kResumed, Phase::kDraining},
     {Phase::kDraining, Event::kTimeout, Phase::kStopping},
@@ -186,6 +196,41 @@ TEST(SeatMachine, AnOverdueWorkerIsKilledAtOnceAndReplaced) {
 
 TEST(SeatMachine, ACrashLoopEndsInFailed) {
   EXPECT_EQ(after({Event::kStart, Event::kDied, Event::kGiveUp, Event::kTimeout}), Phase::kFailed);
+}
+
+TEST(SeatMachine, AnIdleWorkerIsMarkedBeforeItIsLookedAtAndAskedToLeave) {
+  const auto rested = supervisor::step(Phase::kReady, Event::kRest);
+  EXPECT_THAT(rested->actions, ElementsAreArray({Action::kMarkRetiring, Action::kDrainIfIdle}));
+  const auto in_use = supervisor::step(rested->next, Event::kInUse);
+  EXPECT_THAT(in_use->actions, ElementsAreArray({Action::kRepublish}));
+}
+
+TEST(SeatMachine, ARetiringWorkerIsBuriedBeforeItsSeatIsDormantAndAnotherIsStartedThere) {
+  const auto died = supervisor::step(Phase::kRetiring, Event::kDied);
+  EXPECT_THAT(died->actions,
+              ElementsAreArray({Action::kDisarmTimer, Action::kBury, Action::kRest}));
+  EXPECT_EQ(after({Event::kStart, Event::kReady, Event::kRest, Event::kDied, Event::kStart}),
+            Phase::kStarting);
+}
+
+TEST(SeatMachine, ARetiringWorkerIsNotHurriedWhileItServesAndKilledWhenItDoesNotGo) {
+  const auto serving = supervisor::step(Phase::kRetiring, Event::kTimeoutInUse);
+  EXPECT_THAT(serving->actions, ElementsAreArray({Action::kArmDrainTimer}));
+  const auto idle = supervisor::step(Phase::kRetiring, Event::kTimeout);
+  EXPECT_THAT(idle->actions, ElementsAreArray({Action::kKill}));
+}
+
+TEST(SeatMachine, ADormantSeatWaitsForNothingButToBeWanted) {
+  for (const Event event : all_events()) {
+    const bool means_something = supervisor::step(Phase::kDormant, event).has_value();
+    EXPECT_EQ(means_something, event == Event::kStart || event == Event::kDrain)
+        << to_string(event);
+  }
+}
+
+TEST(SeatMachine, AWorkerThatLeavesWhenItIsFoundIsReplaced) {
+  const auto leaving = supervisor::step(Phase::kResuming, Event::kResumedLeaving);
+  EXPECT_TRUE(does(*leaving, Action::kMarkRetiring)) << "callers wait for the successor";
 }
 
 TEST(SeatMachine, AnIdleDrainingWorkerIsNotSignalledInItsTearDown) {

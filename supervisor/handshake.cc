@@ -121,9 +121,10 @@ Status send_resumed(int socket, int output, int error_output) {
   return shm::send_packet(socket, builder, wire::Message::Resumed, resumed.Union(), descriptors);
 }
 
-Status send_upgrading(int socket) {
+Status send_upgrading(int socket, const std::string& waits) {
   flatbuffers::FlatBufferBuilder builder;
-  const auto upgrading = wire::CreateUpgrading(builder);
+  const auto waits_at = builder.CreateString(waits);
+  const auto upgrading = wire::CreateUpgrading(builder, waits_at);
   return shm::send_packet(socket, builder, wire::Message::Upgrading, upgrading.Union());
 }
 

@@ -43,8 +43,7 @@ Status send_drain(int socket);
 Status send_rejoined(int socket);
 // With where the worker is to write its stdout and stderr to.
 Status send_resumed(int socket, int output, int error_output);
-Status send_upgrading(int socket);
-Status send_broadcasted(int socket, std::uint32_t epoch);
+Status send_upgrading(int socket, const std::string& waits);
 
 }  // namespace slotring::supervisor
 

@@ -37,9 +37,9 @@ int check(const supervisor::ConfigReading& reading, const std::string& file,
   return 0;
 }
 
-// Whether the file, as it is now, still has all pools that run.
-Status check_pools_kept(const std::vector<supervisor::PoolConfig>& running,
-                        const std::string& config_file) {
+// The pools of the file as it is now, if it still has all that run.
+Result<std::vector<supervisor::PoolConfig>> check_pools_kept(
+    const std::vector<supervisor::PoolConfig>& running, const std::string& config_file) {
   const supervisor::ConfigReading now = supervisor::read_config(config_file);
   for (const supervisor::PoolConfig& pool : running) {
     const auto kept = [&](const supervisor::PoolConfig& other) {
@@ -51,13 +51,13 @@ Status check_pools_kept(const std::vector<supervisor::PoolConfig>& running,
                            config_file + " has no longer the pool " + pool.name + " at " +
                                pool.socket + ", which runs; stop the supervisor to end a pool"};
   }
-  return slotring::Done{};
+  return now.config.pools;
 }
 
 int run(const Program& program, const supervisor::Config& config, const std::string& config_file) {
-  const auto check_successor = [&] {
-    Status able = program.check_successor();
-    return able ? check_pools_kept(config.pools, config_file) : able;
+  const auto check_successor = [&]() -> Result<std::vector<supervisor::PoolConfig>> {
+    if (Status able = program.check_successor(); !able) return std::move(able).error();
+    return check_pools_kept(config.pools, config_file);
   };
   for (;;) {
     supervisor::prepare_to_launch();

@@ -190,6 +190,28 @@ bool Pool::can_be_left() const {
   });
 }
 
+std::string Pool::what_waits(const PoolConfig& later) const {
+  const layout::Geometry now = config_.geometry();
+  const layout::Geometry then = later.geometry();
+  std::string waits;
+  const auto compare = [&waits](const char* key, std::uint64_t kept, std::uint64_t wanted) {
+    if (kept == wanted) return;
+    waits += fmt::format("{}{} = {} (is {})", waits.empty() ? "" : ", ", key, wanted, kept);
+  };
+  compare("workers", now.max_workers, then.max_workers);
+  compare("slots_per_worker", now.slots_per_worker, then.slots_per_worker);
+  compare("max_clients", now.max_clients, then.max_clients);
+  compare("max_waiting", now.max_waiters, then.max_waiters);
+  compare("max_sessions", now.max_sessions, then.max_sessions);
+  compare("slot_bytes", now.area_bytes, then.area_bytes);
+  compare("warm_bytes", now.warm_bytes, then.warm_bytes);
+  if (later.session_database != config_.session_database) {
+    waits += waits.empty() ? "" : ", ";
+    waits += "session_store, of the workers that run";
+  }
+  return waits.empty() ? waits : "pool " + config_.name + ": " + waits;
+}
+
 void Pool::leave() {
   for (const auto& seat : seats_) seat->leave();
   parts_.socket.leave();

@@ -44,7 +44,7 @@ class Pool {
     LogOutput& log_output;
     std::function<void()> on_change;     // ready() or stopped() may have become true
     std::function<bool()> keep_waiting;  // see find_running_pool()
-    std::function<Status()> upgrade;     // asked for by somebody who may
+    Reception::Upgrade upgrade;          // asked for by somebody who may
   };
   // Takes the pool's socket, and finds its memory or makes it; nobody is let in yet. Errors:
   // REFUSED (another supervisor serves it), VERSION_MISMATCH (it runs, and is another build's),
@@ -72,6 +72,8 @@ class Pool {
   // Whether no process is left and every caller has been told.
   bool stopped() const { return stopped_; }
   const std::string& name() const { return config_.name; }
+  // What of a later configuration would wait until the pool is stopped; empty for nothing.
+  std::string what_waits(const PoolConfig& later) const;
 
  private:
   // What create() has taken or made.

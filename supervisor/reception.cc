@@ -264,13 +264,13 @@ const Reception::Peer* Reception::client_at(std::uint32_t index) const {
 
 void Reception::on_upgrade(PeerId id, Peer& peer) {
   const bool may = peer.identity.uid == ::geteuid() || peer.identity.uid == 0;
-  const Status accepted =
-      may && upgrade_ ? upgrade_()
-                      : Status(Error{ErrorCode::kRefused,
-                                     "only the supervisor's own user and root may upgrade it"});
+  const Result<std::string> accepted =
+      may && upgrade_
+          ? upgrade_()
+          : Error{ErrorCode::kRefused, "only the supervisor's own user and root may upgrade it"};
   if (!accepted) return refuse(id, peer, accepted.error());
   log_->info("an upgrade was asked for by {}", peer.identity.to_string());
-  (void)send_upgrading(peer.socket.fd()).ok();
+  (void)send_upgrading(peer.socket.fd(), *accepted).ok();
 }
 
 void Reception::on_broadcast(const Peer& peer, const wire::Broadcast& broadcast) {

@@ -49,12 +49,10 @@ class Reception {
   Status adopt_clients();
   // Reclaims those of them that have left since, with nobody to tell it to.
   void reclaim_left();
-  // What an observer that may do so asks for with Upgrade. An error of it is what it is told.
-  void set_upgrade(std::function<Status()> upgrade) { upgrade_ = std::move(upgrade); }
-  // What a client asks for with Broadcast: keeps the setting, returns its epoch. An error of it is
-  // what the client is told.
-  using RecordSetting = std::function<Result<std::uint32_t>(shm::Setting)>;
-  void set_broadcast(RecordSetting record) { record_setting_ = std::move(record); }
+  // What an observer that may do so asks for with Upgrade. It is told what that returns: what has
+  // to wait for a restart all the same, or the error.
+  using Upgrade = std::function<Result<std::string>()>;
+  void set_upgrade(Upgrade upgrade) { upgrade_ = std::move(upgrade); }
   // From now on whoever says Hello as a client is refused with POOL_DRAINING.
   void refuse_clients() { draining_ = true; }
 
@@ -112,8 +110,7 @@ class Reception {
   AccessList access_;
   const PoolMemory& memory_;
   ClientTable clients_;
-  std::function<Status()> upgrade_;
-  RecordSetting record_setting_;
+  Upgrade upgrade_;
   std::function<void()> reclaimed_ = [] {};
   bool draining_ = false;
 

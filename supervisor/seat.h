@@ -108,7 +108,7 @@ class Seat {
   void signal_group(int signal);
   void on_exit();
   void bury(bool last);
-  StartEnd end_of(const WorkerProcess& dead, int wait_status) const;
+  StartEnd end_of(int wait_status, bool lost_calls) const;
   void go_dormant();
   void drain_if_idle();
   bool is_requested() const;

@@ -87,12 +87,13 @@ void Seat::bury(bool last) {
   const std::unique_ptr<WorkerProcess> dead = std::move(worker_);
   set_word(last ? SeatState::kRetired : SeatState::kLost);
   const int status = reap_group(dead->life.fd(), dead->pid);
-  last_end_ = end_of(*dead, status);
   dead->output->finish();
   dead->error_output->finish();
   shm::write_obituary(pool_.memory.segment(), index_, generation_, dead->pid, status,
-                      dead->error_output->tail(), std::exchange(verdict_, {}));
+                      dead->error_output->tail(), verdict_);
   const std::uint32_t lost = walk_slots(last);
+  last_end_ = end_of(status, lost > 0);
+  verdict_.clear();
   const bool retiring = phase_ == SeatPhase::kDormant;  // the phase it has gone to
   const bool recycled = last_end_ == StartEnd::kRecycled;
   const bool expected = lost == 0 && (last || recycled || (retiring && status == 0));
@@ -102,22 +103,14 @@ void Seat::bury(bool last) {
   pool_.on_buried();
 }
 
-StartEnd Seat::end_of(const WorkerProcess& dead, int wait_status) const {
+StartEnd Seat::end_of(int wait_status, bool lost_calls) const {
   if (!verdict_.empty()) return StartEnd::kOverdueCall;
+  if (!WIFEXITED(wait_status)) return StartEnd::kWorkerDied;
   const bool was_ready = ready_at_ != Clock::time_point{};
-  if (!WIFEXITED(wait_status) || wait_status == layout::kUnknownWaitStatus) {
-    return StartEnd::kWorkerDied;
-  }
   if (!was_ready && WEXITSTATUS(wait_status) == kShortageStatus) return StartEnd::kShortage;
-  // One that ends without having served anything would end again, and again.
-  const bool served = was_ready && dead.link->is_published() && calls() != calls_before_;
-  return served && WEXITSTATUS(wait_status) == 0 ? StartEnd::kRecycled : StartEnd::kWorkerDied;
-}
-
-void Seat::retire() {
-  set_word(SeatState::kRetired);
-  shm::reclaim_worker(pool_.slots, index_, generation_, /*retired=*/true);
-  pool_.slots.line().wake_all();
+  // One that ends well without having been called would end again, and again.
+  const bool was_called = was_ready && (lost_calls || calls() != calls_before_);
+  return was_called && WEXITSTATUS(wait_status) == 0 ? StartEnd::kRecycled : StartEnd::kWorkerDied;
 }
 
 // Does without a worker until one is wanted.

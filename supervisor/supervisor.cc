@@ -27,7 +27,7 @@ void mask_signals(int how) {
 
 }  // namespace
 
-Supervisor::Supervisor(LogOutput& log_output, std::function<Status()> check_successor)
+Supervisor::Supervisor(LogOutput& log_output, CheckSuccessor check_successor)
     : log_output_(log_output),
       check_successor_(std::move(check_successor)),
       log_(log_output.make_log("supervisor")),
@@ -138,7 +138,8 @@ bool Supervisor::asked_to_stop() {
   return draining_;
 }
 
-Status Supervisor::prepare_upgrade() {
+// What has to wait for a restart all the same.
+Result<std::string> Supervisor::prepare_upgrade() {
   if (draining_) return Error{ErrorCode::kPoolDraining, "the supervisor is stopping"};
   Status holding = Done{};
   for (const auto& pool : pools_) {
@@ -150,15 +151,24 @@ Status Supervisor::prepare_upgrade() {
                                "again when it has one",
                     .retryable = true};
   }
-  if (!holding) return holding;
-  if (Status able = check_successor_(); !able) return able;
+  if (!holding) return std::move(holding).error();
+  const Result<std::vector<PoolConfig>> later = check_successor_();
+  if (!later) return later.error();
+  std::string waits;
+  for (const auto& pool : pools_) {
+    for (const PoolConfig& config : *later) {
+      const std::string more =
+          config.name == pool->name() ? pool->what_waits(config) : std::string();
+      if (!more.empty()) waits += (waits.empty() ? "" : "; ") + more;
+    }
+  }
   // After whoever asked has been answered.
   boost::asio::post(io_, [this] {
     if (draining_) return;  // it was told to stop since
     upgrading_ = true;
     io_.stop();
   });
-  return Done{};
+  return waits;
 }
 
 void Supervisor::run_loop() {

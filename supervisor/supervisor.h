@@ -27,8 +27,10 @@ class Supervisor {
  public:
   enum class Ending { kStopped, kUpgrade };
 
-  // `check_successor` says whether the program on disk can take over.
-  Supervisor(LogOutput& log_output, std::function<Status()> check_successor);
+  // Says whether the program on disk can take over, and what the file says of the pools now.
+  using CheckSuccessor = std::function<Result<std::vector<PoolConfig>>()>;
+
+  Supervisor(LogOutput& log_output, CheckSuccessor check_successor);
 
   // Runs all pools to their end, or until the program is to be replaced: all processes go on then.
   // Errors: what kept a pool from being made or started; what was started for it is ended then.
@@ -43,11 +45,11 @@ class Supervisor {
   void give_up();
   void on_change();
   bool asked_to_stop();
-  Status prepare_upgrade();
+  Result<std::string> prepare_upgrade();
   void run_loop();
 
   LogOutput& log_output_;
-  std::function<Status()> check_successor_;
+  CheckSuccessor check_successor_;
   Log log_;
   boost::asio::io_context io_;
   boost::asio::signal_set signals_;

@@ -238,6 +238,17 @@ TEST_F(SupervisorDeath, AnUpgradeKeepsProcessesAndCalls) {
   EXPECT_THAT(error.message, HasSubstr("SIGKILL"));
 }
 
+TEST_F(SupervisorDeath, AnUpgradeSaysWhatOfTheFileHasToWait) {
+  const std::string keys = "max_waiting = 7\nslots_per_worker = 2\n";
+  write_file(pool_.path("config.toml"), read_file(pool_.path("config.toml")) + keys);
+  const Finished upgraded = run({command_program(), "upgrade", pool_.socket()});
+  EXPECT_EQ(upgraded.status, 0) << upgraded.err;
+  EXPECT_THAT(upgraded.out,
+              HasSubstr("not before the supervisor is stopped and started: pool tested: "
+                        "slots_per_worker = 2 (is 4), max_waiting = 7 (is 1024)"));
+  EXPECT_EQ(call("undisturbed"), "undisturbed");
+}
+
 TEST_F(SupervisorDeath, AnUpgradeToWhatCannotTakeOverChangesNothing) {
   const std::string config = read_file(pool_.path("config.toml"));
   write_file(pool_.path("config.toml"), config + "no_such_key = 1\n");

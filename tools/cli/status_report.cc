@@ -27,10 +27,15 @@ std::string counted(std::uint64_t count, const std::string& noun) {
 }
 
 std::string heading(const PoolView& pool) {
-  const auto ready = std::count_if(pool.seats.begin(), pool.seats.end(),
-                                   [](const SeatView& seat) { return seat.state == "ready"; });
-  return "pool " + printable(pool.name) + ": " + std::to_string(ready) + " of " +
+  const auto in_state = [&pool](const char* state) {
+    return std::count_if(pool.seats.begin(), pool.seats.end(),
+                         [state](const SeatView& seat) { return seat.state == state; });
+  };
+  // Their workers are started when callers wait: nothing is amiss.
+  const auto dormant = in_state("dormant");
+  return "pool " + printable(pool.name) + ": " + std::to_string(in_state("ready")) + " of " +
          counted(pool.seats.size(), "worker") + " ready, " +
+         (dormant == 0 ? "" : std::to_string(dormant) + " dormant, ") +
          counted(pool.clients.size(), "client") + ", " +
          counted(pool.waiting_callers, "waiting caller") + "\n" + "supervisor " +
          std::to_string(pool.supervisor_pid) + " at " + printable(pool.socket) +

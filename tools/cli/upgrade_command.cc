@@ -38,20 +38,23 @@ Result<Observer> observe(const std::string& path, shm::MonotonicNs deadline) {
   return Observer{*std::move(socket), *std::move(joined)};
 }
 
-// Asks the supervisor, which answers after the program on disk has said that it is able.
-Status ask(const Observer& observer, shm::MonotonicNs deadline) {
+// Asks the supervisor, which answers after the program on disk has said that it is able. Returns
+// what of the configuration has to wait for a restart all the same.
+Result<std::string> ask(const Observer& observer, shm::MonotonicNs deadline) {
   flatbuffers::FlatBufferBuilder builder;
   const auto upgrade = wire::CreateUpgrade(builder);
   const int socket = observer.socket.get();
   Status sent = shm::send_packet(socket, builder, wire::Message::Upgrade, upgrade.Union());
-  if (!sent) return sent;
+  if (!sent) return std::move(sent).error();
   Result<shm::Packet> answer = shm::receive_packet(socket, deadline);
   if (!answer) return std::move(answer).error();
   if (const auto* refused = answer->as<wire::Refused>()) {
     return Error{static_cast<ErrorCode>(refused->code()),
                  refused->message() == nullptr ? "refused" : refused->message()->str()};
   }
-  if (answer->as<wire::Upgrading>() != nullptr) return Done{};
+  if (const auto* upgrading = answer->as<wire::Upgrading>()) {
+    return upgrading->waits() == nullptr ? std::string() : upgrading->waits()->str();
+  }
   return Error{ErrorCode::kBadFrame, "the supervisor answered with something else"};
 }
 
@@ -78,7 +81,7 @@ int upgrade(const UpgradeOptions& options) {
       shm::monotonic_now() + static_cast<std::uint64_t>(options.timeout_s * 1'000'000'000);
   Observer before = observe(path, deadline).value();
   const Clock::time_point asked = Clock::now();
-  ask(before, deadline).value();
+  const std::string waits = ask(before, deadline).value();
   before.socket.reset();
   const Observer after = await_successor(path, before.joined, deadline).value();
   const std::chrono::duration<double, std::nano> took = Clock::now() - asked;
@@ -88,6 +91,10 @@ int upgrade(const UpgradeOptions& options) {
   std::cout << "pool " << terminal::printable(after.joined.pool) << ": the supervisor, pid "
             << after.joined.supervisor_pid << ", has taken over in "
             << terminal::duration_text(took.count()) << "\n";
+  if (!waits.empty()) {
+    std::cout << "not before the supervisor is stopped and started: " << terminal::printable(waits)
+              << "\n";
+  }
   return EXIT_SUCCESS;
 }
 

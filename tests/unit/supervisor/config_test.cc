@@ -276,19 +276,21 @@ TEST(Config, ASessionStoreIsMemoryOrADatabaseInAFolderThatIsThere) {
             "/etc/slotring/pools.toml:3:17: error: `session_store`: there is no folder "
             "/no/such");
   EXPECT_THAT(error_of("session_store = \"sqlite:/tmp\"\n"), HasSubstr("is a folder"));
-  EXPECT_THAT(errors_of(parse_config("[pool.a]\nmodule=\"m\"\nsession_store=\"sqlite:/s\"\n"
-                                     "[pool.b]\nmodule=\"m\"\nsession_store=\"sqlite:/s\"\n",
-                                     kFile)),
-              ElementsAre(HasSubstr(":6:15: error: the pools a and b have the same session_store")));
+  EXPECT_THAT(
+      errors_of(parse_config("[pool.a]\nmodule=\"m\"\nsession_store=\"sqlite:/s\"\n"
+                             "[pool.b]\nmodule=\"m\"\nsession_store=\"sqlite:/s\"\n",
+                             kFile)),
+      ElementsAre(HasSubstr(":6:15: error: the pools a and b have the same session_store")));
 }
 
 TEST(Config, WhatIsSaidOfSessionsHasToMakeSense) {
   EXPECT_THAT(error_of("session_mode = \"wait\"\n"), HasSubstr("one of \"hint\", \"queue\""));
-  EXPECT_THAT(error_of("session_ttl_s = 0.01\n"),
-              HasSubstr(":3:17: error: `session_ttl_s` in [pool.p] is 0.01; allowed is 0, or 0.1 to"));
+  EXPECT_THAT(
+      error_of("session_ttl_s = 0.01\n"),
+      HasSubstr(":3:17: error: `session_ttl_s` in [pool.p] is 0.01; allowed is 0, or 0.1 to"));
   EXPECT_THAT(errors_of(parse_pool("session_ttl_s = 0\n")), IsEmpty());
-  for (const char* key : {"session_store = \"memory\"", "session_mode = \"fail\"",
-                          "session_ttl_s = 1"}) {
+  for (const char* key :
+       {"session_store = \"memory\"", "session_mode = \"fail\"", "session_ttl_s = 1"}) {
     EXPECT_THAT(error_of(std::string("max_sessions = 0\n") + key + "\n"),
                 HasSubstr("has no effect: `max_sessions` is 0"))
         << key;

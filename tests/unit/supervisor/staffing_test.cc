@@ -24,9 +24,9 @@ TEST(Staffing, EveryPhaseIsOneThingAtMost) {
     EXPECT_LE(staff.serving + staff.coming + staff.dormant, 1u) << to_string(phase);
     if (staff.serving + staff.coming + staff.dormant == 0) nothing.insert(phase);
   }
-  EXPECT_EQ(nothing, (std::set<SeatPhase>{SeatPhase::kVacant, SeatPhase::kFailed,
-                                          SeatPhase::kRetiring, SeatPhase::kDraining,
-                                          SeatPhase::kStopping, SeatPhase::kStopped}));
+  EXPECT_EQ(nothing,
+            (std::set<SeatPhase>{SeatPhase::kVacant, SeatPhase::kFailed, SeatPhase::kRetiring,
+                                 SeatPhase::kDraining, SeatPhase::kStopping, SeatPhase::kStopped}));
 }
 
 TEST(Staffing, NobodyWaitsNobodyIsStarted) {

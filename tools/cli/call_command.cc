@@ -3,6 +3,7 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <optional>
 
@@ -24,6 +25,8 @@ struct CallArguments {
   std::optional<std::string> json_argument;
   std::optional<std::string> bytes;
   std::optional<std::string> file;
+  std::string session;
+  SessionMode session_mode = SessionMode::kPoolDefault;
   double timeout_s = 30;
   bool as_json = false;
   bool raw = false;
@@ -126,16 +129,13 @@ int run_call(const CallArguments& arguments) {
   const OwnedPayload payload = read_payload(arguments);
   const std::string pool = resolve_pool(arguments.pool).value();
   Client client = Client::attach(pool, {.name = "slotring call"}).value();
-  if (arguments.broadcast) return broadcast(client, arguments, payload.view());
-  const Result<Reply> reply =
-      client.call(arguments.method, payload.view(), {.timeout = timeout_of(arguments.timeout_s)});
-  // The handler has not run: what is meant is what it is for.
-  if (!reply && reply.error().code == ErrorCode::kBroadcastOnly) {
-    return broadcast(client, arguments, payload.view());
-  }
-  if (!reply) throw Exception(reply.error());
-  print_reply(*reply, arguments);
-  return 0;
+  const Reply reply = client
+                          .call(arguments.method, payload.view(),
+                                {.timeout = timeout_of(arguments.timeout_s),
+                                 .session = arguments.session,
+                                 .session_mode = arguments.session_mode})
+                          .value();
+  print_reply(reply, arguments);
 }
 
 int call(const CallArguments& arguments) {
@@ -148,6 +148,21 @@ int call(const CallArguments& arguments) {
     std::cout << json_text({{"ok", false}, {"error", error_json(failure.error())}}) << "\n";
     return exit_code(failure.error());
   }
+}
+
+void add_session_options(CLI::App& command, CallArguments& arguments) {
+  static const std::map<std::string, SessionMode> kModes = {
+      {"hint", SessionMode::kHint}, {"queue", SessionMode::kQueue}, {"fail", SessionMode::kFail}};
+  CLI::Option* session =
+      command.add_option("--session", arguments.session, "The session that the call belongs to")
+          ->type_name("NAME");
+  command
+      .add_option("--session-mode", arguments.session_mode,
+                  "When the session's worker is busy: hint (another one), queue (wait), fail; by "
+                  "default what the pool says")
+      ->type_name("MODE")
+      ->transform(CLI::CheckedTransformer(kModes).description(""))
+      ->needs(session);
 }
 
 }  // namespace
@@ -171,6 +186,7 @@ void add_call(CLI::App& root, Work& chosen) {
       ->type_name("FILE")
       ->excludes(value)
       ->excludes(bytes);
+  add_session_options(*command, *arguments);
   command->add_option("--timeout", arguments->timeout_s, "For the reply, in seconds; 0 is none")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
@@ -197,9 +213,8 @@ void add_call(CLI::App& root, Work& chosen) {
       "Examples:\n"
       "  slotring call add '{\"a\": 2, \"b\": 3}'\n"
       "  slotring call echo --bytes hello\n"
-      "  slotring call -p vision resize --file cat.png --raw > small.png\n"
-      "  slotring call --broadcast configure_lm '{\"model\": \"small\"}'\n\n"
-      "A broadcast prints what came of it in each worker, and ends with 1 when one has failed.\n" +
+      "  slotring call add_to_cart '\"apple\"' --session user-42\n"
+      "  slotring call -p vision resize --file cat.png --raw > small.png\n\n" +
       std::string(exit_code_help()) + "\n");
   command->callback([arguments, &chosen] { chosen = [arguments] { return call(*arguments); }; });
 }

@@ -14,7 +14,8 @@ const char* exit_code_help() {
   return "Exit codes: 0 success, 1 unforeseen, 2 wrong usage; errors of a pool or a call by "
          "category:\n"
          "  11 invalid    12 not found   13 handler    14 resource\n"
-         "  15 timeout    16 worker      17 protocol   18 internal";
+         "  15 timeout    16 worker      17 protocol   18 internal\n"
+         "  19 program    20 dependency  21 session";
 }
 
 std::string error_text(const Error& error) {

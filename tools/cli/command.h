@@ -7,6 +7,7 @@
 //
 //     11 invalid    12 not found   13 handler    14 resource
 //     15 timeout    16 worker      17 protocol   18 internal
+//     19 program    20 dependency  21 session
 
 #ifndef SLOTRING_TOOLS_CLI_COMMAND_H_
 #define SLOTRING_TOOLS_CLI_COMMAND_H_
@@ -36,6 +37,8 @@ using Work = std::function<int()>;
 // `chosen`.
 void add_ping(CLI::App& root, Work& chosen);
 void add_status(CLI::App& root, Work& chosen);
+void add_stats(CLI::App& root, Work& chosen);
+void add_sessions(CLI::App& root, Work& chosen);
 void add_methods(CLI::App& root, Work& chosen);
 void add_call(CLI::App& root, Work& chosen);
 void add_health(CLI::App& root, Work& chosen);

@@ -15,6 +15,8 @@ using slotring::cli::Work;
 void add_commands(CLI::App& app, Work& chosen) {
   slotring::cli::add_ping(app, chosen);
   slotring::cli::add_status(app, chosen);
+  slotring::cli::add_stats(app, chosen);
+  slotring::cli::add_sessions(app, chosen);
   slotring::cli::add_methods(app, chosen);
   slotring::cli::add_call(app, chosen);
   slotring::cli::add_health(app, chosen);

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include "client_lib/shm/attachment.h"
 #include "client_lib/shm/observed_call.h"
 #include "client_lib/shm/waiting_line.h"
+#include "tools/cli/observer.h"
 
 namespace slotring::cli {
 
@@ -15,8 +15,6 @@ using shm::ControlSegment;
 using shm::MonotonicNs;
 
 namespace {
-
-constexpr MonotonicNs kAttachTimeoutNs = 5'000'000'000;
 
 // Relaxed throughout: each word is looked at for itself.
 template <class T>
@@ -153,11 +151,7 @@ void look_at_segment(const ControlSegment& segment, PoolView& view) {
 Result<PoolView> look_at_pool(const std::string& name_or_path) {
   PoolView view;
   view.socket = shm::socket_path(name_or_path);
-  const shm::MonotonicNs deadline = shm::monotonic_now() + kAttachTimeoutNs;
-  Result<shm::UniqueFd> socket = shm::connect_to(view.socket, deadline);
-  if (!socket) return std::move(socket).error();
-  Result<shm::Attachment> joined =
-      shm::attach(socket->get(), wire::Role::Observer, "slotring status", deadline);
+  Result<shm::Attachment> joined = observe_pool(name_or_path, "slotring status");
   if (!joined) return std::move(joined).error();
   view.name = joined->pool;
   view.supervisor_pid = joined->supervisor_pid;

@@ -22,14 +22,16 @@ namespace {
 // REQUIRES: seen.home is not kNoHome.
 SeatIndex home_of(const SessionWord& seen) { return SeatIndex{seen.home} - 1; }
 
-// Whether this seat's worker, or its successor, may be waited for.
-bool is_expected(SeatState state) {
-  switch (state) {
+// Whether this seat's worker, or its successor, may be waited for by a session.
+bool is_expected(const layout::SeatWord& seat, const SessionWord& session) {
+  switch (seat.state) {
     case SeatState::kStarting:
     case SeatState::kReady:
-    case SeatState::kDraining:
     case SeatState::kLost:
       return true;
+    case SeatState::kDraining:
+      // One that is sent away for being idle keeps nothing that a session needs, or stays.
+      return !seat.returns || session.has_state();
     case SeatState::kVacant:
     case SeatState::kRetired:
     case SeatState::kDormant:
@@ -88,7 +90,7 @@ SessionMode SessionRouter::mode_of(const SessionCall& call, const SessionWord& s
 
 bool SessionRouter::has_home(const SessionWord& seen) const {
   return seen.home != kNoHome && home_of(seen) < segment().geometry().max_workers &&
-         is_expected(segment().seat_word(home_of(seen)).state);
+         is_expected(segment().seat_word(home_of(seen)), seen);
 }
 
 bool SessionRouter::is_state_lost(SessionIndex index, const SessionWord& seen) const {

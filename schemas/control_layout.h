@@ -178,6 +178,11 @@ struct SeatWord {
   constexpr bool operator==(const SeatWord&) const = default;
 };
 
+// SeatRecord::wanted. The bits above count wakes, so that a caller that was about to sleep when it
+// was woken does not, even where another has set the bit again.
+inline constexpr std::uint32_t kSeatWanted = 1;
+inline constexpr std::uint32_t kWantedStep = 2;
+
 // A place for one worker at a time; a successor takes the same seat with the next generation.
 struct SeatRecord {
   // Read by every claim, written at life events only.
@@ -190,8 +195,9 @@ struct SeatRecord {
   // launched only when this is its predecessor's: a supervisor that died in the walk is followed by
   // one that repeats it.
   std::atomic<std::uint32_t> walked;
-  // A futex for callers that want a slot of this seat and no other: set by them before they look
-  // and sleep; whoever frees a slot of the seat and finds it set clears it and wakes them all.
+  // A futex for callers that want a slot of this seat and no other. They set kSeatWanted before
+  // they look and sleep; whoever frees a slot of the seat and finds it set clears it, adds
+  // kWantedStep and wakes them all.
   std::atomic<std::uint32_t> wanted;
   // The doorbell, see client_lib/shm/doorbell.h.
   alignas(kCacheLineBytes) std::atomic<std::uint32_t> bell;

@@ -295,6 +295,7 @@ void Seat::set_word(SeatState state, bool returns) {
   // come after it.
   word_ = {generation_, state, returns};
   record_.word.store(word_.pack(), std::memory_order_seq_cst);
+  pool_.slots.wake_wanting(index_);
 }
 
 shm::PoolTruth::Seat Seat::truth() const {

@@ -128,6 +128,10 @@ void audit_hints(const SlotPool& pool) {
     if (!hinted[slot]) relist(pool, slot, words[slot]);
   }
   pool.line().mend();
+  // The dead may have freed a slot and woken nobody.
+  for (SeatIndex seat = 0; seat < segment.geometry().max_workers; ++seat) {
+    pool.wake_all_wanting(seat);
+  }
 }
 
 void audit_waiters(const SlotPool& pool) {

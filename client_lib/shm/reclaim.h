@@ -28,7 +28,8 @@ std::uint32_t reclaim_worker(const SlotPool& pool, SeatIndex seat, std::uint32_t
 
 // Makes `listed` and the rings agree again after a death: a FREE slot without a hint gets one, any
 // other state without a hint loses `listed`, so that its releaser lists it. Does the same for the
-// waiting line. Also for a supervisor that takes a pool over.
+// waiting line, and has those that want one seat look again. Also for a supervisor that takes a
+// pool over.
 void audit_hints(const SlotPool& pool);
 
 // Wakes callers that wait although slots are free. Run while, and only while, somebody waits.

@@ -57,6 +57,11 @@ bool may_have_worker(SeatState state) {
          state == SeatState::kDraining;
 }
 
+// No successor comes by itself for calls that wait for one.
+bool is_left_for_good(SeatState state) {
+  return state == SeatState::kRetired || state == SeatState::kDormant;
+}
+
 bool is_with_worker(SlotState state) {
   return state == SlotState::kRunning || state == SlotState::kAbandoned;
 }
@@ -158,18 +163,16 @@ class Repairer {
         walked = walked && !is_left_by_worker(slot, seat_state(seat));
       }
       if (walked) continue;
-      const bool retired = seat_state(seat) == SeatState::kRetired;
-      done_.slots += reclaim_worker(pool_, seat, truth_.seats[seat].word.generation, retired);
+      done_.slots += reclaim_worker(pool_, seat, truth_.seats[seat].word.generation,
+                                    is_left_for_good(seat_state(seat)));
     }
   }
 
   // Whether the walk of a dead worker's slots would not have left the slot so.
   bool is_left_by_worker(SlotIndex slot, SeatState seat) const {
-    if (seat != SeatState::kLost && seat != SeatState::kRetired && seat != SeatState::kDormant) {
-      return false;
-    }
+    if (seat != SeatState::kLost && !is_left_for_good(seat)) return false;
     const SlotState state = load_slot(pool_.word(slot)).state;
-    return is_with_worker(state) || (state == SlotState::kRequested && seat == SeatState::kRetired);
+    return is_with_worker(state) || (state == SlotState::kRequested && is_left_for_good(seat));
   }
 
   bool mend_slot(SlotIndex slot, SeatState seat) const {
@@ -213,6 +216,7 @@ class Repairer {
   void list(SlotIndex slot) const {
     pool_.push_hint(slot, segment_.busy_slots(segment_.seat_of(slot)));
     pool_.line().wake_one();
+    pool_.wake_wanting(segment_.seat_of(slot));
   }
 
   void mend_waiters() {

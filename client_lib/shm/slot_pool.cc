@@ -27,6 +27,11 @@ bool try_disown(const SlotPool& pool, SlotIndex slot, const SlotWord& seen) {
   return false;
 }
 
+// Whether the seat has a worker that calls may go to, or gets one by itself.
+bool is_expected(SeatState state) {
+  return state == SeatState::kReady || state == SeatState::kStarting || state == SeatState::kLost;
+}
+
 }  // namespace
 
 std::optional<Claim> SlotPool::try_claim(std::uint16_t owner, SlotIndex last) const {
@@ -156,6 +161,55 @@ Result<Claim> SlotPool::claim(std::uint16_t owner, SlotIndex last, MonotonicNs d
   }
 }
 
+std::optional<Claim> SlotPool::try_claim_on(std::uint16_t owner, SeatIndex seat) const {
+  const SlotIndex first = segment_->first_slot(seat);
+  for (SlotIndex slot = first; slot < first + segment_->geometry().slots_per_worker; ++slot) {
+    const SlotWord seen = load_slot(word(slot));
+    if (seen.state != SlotState::kFree || !is_ready(slot)) continue;
+    // The hint, if there is one, stays in its ring, and `listed` with it.
+    const MoveResult claimed = try_claim_noted(slot, seen, owner, /*clear_listed=*/false);
+    if (claimed.moved) return Claim{slot, claimed.after};
+  }
+  return std::nullopt;
+}
+
+Result<Claim> SlotPool::claim_on(std::uint16_t owner, SeatIndex seat, MonotonicNs deadline,
+                                 const std::stop_token& stop,
+                                 const StillServed& still_served) const {
+  if (std::optional<Claim> claim = try_claim_on(owner, seat)) return *claim;
+  std::atomic<std::uint32_t>& wanted = segment_->seat(seat).wanted;
+  const std::stop_callback stirs(stop, [this, seat] { wake_all_wanting(seat); });
+  for (;;) {
+    // seq_cst: partner of wake_wanting(). The looks below come after it, and a wake after it
+    // changes the word that this sleeps on.
+    const std::uint32_t seen =
+        wanted.fetch_or(layout::kSeatWanted, std::memory_order_seq_cst) | layout::kSeatWanted;
+    if (std::optional<Claim> claim = try_claim_on(owner, seat)) return *claim;
+    if (Status expected = check_worker_expected(seat); !expected) {
+      line_.ring_audit();  // the seat's word may be wrong
+      return std::move(expected).error();
+    }
+    const MonotonicNs check = next_self_check(deadline);
+    // A request after this look changes the word, too.
+    if (!stop.stop_requested()) futex_wait(futex_half(wanted), seen, check);
+    if (!stop.stop_requested() && monotonic_now() < check) continue;
+    if (Status going_on = check_after_sleep(deadline, stop, still_served); !going_on) {
+      return std::move(going_on).error();
+    }
+  }
+}
+
+void SlotPool::wake_all_wanting(SeatIndex seat) const {
+  std::atomic<std::uint32_t>& wanted = segment_->seat(seat).wanted;
+  std::uint32_t seen = wanted.load(std::memory_order_relaxed);
+  // seq_cst, whether the bit was set or not: partner of the fetch_or in claim_on(), which either
+  // comes first, and sleeps on a word that is another now, or sees what was done before this.
+  while (!wanted.compare_exchange_weak(seen, (seen & ~layout::kSeatWanted) + layout::kWantedStep,
+                                       std::memory_order_seq_cst, std::memory_order_relaxed)) {
+  }
+  futex_wake(futex_half(wanted), INT_MAX);
+}
+
 Error SlotPool::saturated() const {
   return Error{.code = ErrorCode::kPoolSaturated,
                .message = "no slot is free and " +
@@ -193,13 +247,9 @@ Status SlotPool::check_after_sleep(MonotonicNs deadline, const std::stop_token& 
 Status SlotPool::check_workers_expected() const {
   bool draining = false;
   for (SeatIndex seat = 0; seat < segment_->geometry().max_workers; ++seat) {
-    const layout::SeatWord word = segment_->seat_word(seat);
-    if (word.state == SeatState::kReady || word.state == SeatState::kStarting ||
-        word.state == SeatState::kLost || word.state == SeatState::kDormant ||
-        (word.state == SeatState::kDraining && word.returns)) {
-      return Done{};
-    }
-    draining = draining || word.state == SeatState::kDraining;
+    const SeatState state = segment_->seat_word(seat).state;
+    if (is_expected(state) || state == SeatState::kDormant) return Done{};
+    draining = draining || state == SeatState::kDraining;
   }
   if (draining) {
     return Error{.code = ErrorCode::kPoolDraining,
@@ -211,6 +261,19 @@ Status SlotPool::check_workers_expected() const {
                .retryable = true};
 }
 
+Status SlotPool::check_worker_expected(SeatIndex seat) const {
+  const SeatState state = segment_->seat_word(seat).state;
+  if (is_expected(state)) return Done{};
+  // Where the whole pool goes, that is what to say.
+  if (Status pool = check_workers_expected(); !pool) return pool;
+  return Error{.code = ErrorCode::kWorkerUnavailable,
+               .message =
+                   "the worker that the call was for is not there, and no successor is "
+                   "due: its seat is " +
+                   std::string(layout::to_string(state)),
+               .retryable = true};
+}
+
 bool SlotPool::try_release(SlotIndex slot, const SlotWord& held, Actor actor) const {
   const MoveResult freed = try_free(word(slot), held, actor);
   if (!freed.moved) return false;
@@ -218,6 +281,7 @@ bool SlotPool::try_release(SlotIndex slot, const SlotWord& held, Actor actor) co
     push_hint(slot, segment_->busy_slots(segment_->seat_of(slot)));
   }
   if (!line_.empty()) line_.wake_one();
+  wake_wanting(segment_->seat_of(slot));
   return true;
 }
 
@@ -248,6 +312,7 @@ void SlotPool::publish(SeatIndex seat) const {
     push_hint(slot, depth++);
     line_.wake_one();
   }
+  wake_wanting(seat);
 }
 
 }  // namespace slotring::shm

@@ -68,9 +68,23 @@ class SlotPool {
   Result<Claim> claim(std::uint16_t owner, SlotIndex last, MonotonicNs deadline,
                       const std::stop_token& stop = {}, const StillServed& still_served = {}) const;
 
-  // Takes `held` to FREE, lists the slot and wakes the first waiter. False when the word is no
-  // longer that step; nothing was changed then. REQUIRES: held.state -> FREE is an arrow of
-  // `actor`.
+  // Claims a slot of this seat's worker and no other, whoever waits in line. Nothing when none is
+  // free, or the worker is not ready.
+  [[nodiscard]] std::optional<Claim> try_claim_on(std::uint16_t owner, SeatIndex seat) const;
+
+  // The same, waiting until one is free, also for a worker that starts, or that follows a dead one.
+  // Callers that wait so are woken all at once, and the fastest has the slot. Who waits looks again
+  // once in kSelfCheckNs, as in claim().
+  // Errors: DEADLINE_EXCEEDED, CANCELLED, WORKER_UNAVAILABLE (the seat has no worker, and none is
+  // due: retired, dormant or vacant, or draining while others are not), POOL_DRAINING (all are);
+  // that of `still_served`.
+  Result<Claim> claim_on(std::uint16_t owner, SeatIndex seat, MonotonicNs deadline,
+                         const std::stop_token& stop = {},
+                         const StillServed& still_served = {}) const;
+
+  // Takes `held` to FREE, lists the slot and wakes the first waiter, and all that want this seat.
+  // False when the word is no longer that step; nothing was changed then. REQUIRES: held.state ->
+  // FREE is an arrow of `actor`.
   [[nodiscard]] bool try_release(SlotIndex slot, const SlotWord& held, Actor actor) const;
 
   // Takes `held`, a RUNNING step, to ABANDONED, and tells the worker, which may tell its handler.
@@ -84,6 +98,20 @@ class SlotPool {
   // Lists all FREE slots of a seat that became ready, and wakes callers for them. Only the
   // supervisor.
   void publish(SeatIndex seat) const;
+
+  // Wakes those that wait in claim_on(), if there are any: a slot of the seat is FREE, or the
+  // seat's word has changed. To be called after that.
+  void wake_wanting(SeatIndex seat) const {
+    // seq_cst, as the change of the word before it: partner of claim_on(), which sets the bit and
+    // then looks at the words. So one of the two sees the other. One load of the line that every
+    // claim reads, unless somebody waits.
+    if ((segment_->seat(seat).wanted.load(std::memory_order_seq_cst) & layout::kSeatWanted) != 0) {
+      wake_all_wanting(seat);
+    }
+  }
+  // For the audit: the same, even where the bit is gone. Its last waker may have died before the
+  // system call.
+  void wake_all_wanting(SeatIndex seat) const;
 
   // Puts a FREE slot, whose word says `listed`, into the ring of its worker's depth.
   void push_hint(SlotIndex slot, std::uint32_t depth) const;
@@ -107,6 +135,7 @@ class SlotPool {
   Status check_after_sleep(MonotonicNs deadline, const std::stop_token& stop,
                            const StillServed& still_served) const;
   Status check_workers_expected() const;
+  Status check_worker_expected(SeatIndex seat) const;
 
   const ControlSegment* segment_;
   WaitingLine line_;

@@ -90,7 +90,7 @@ std::optional<RunningCall> WorkerSeat::try_start(SlotIndex slot) {
 
   running_[slot - first_slot_] = requested.generation;
   writer(slot).trim();  // what the reply before used above the warm part
-  RunningCall call{slot, started.after, {}, {}, {}};
+  RunningCall call{slot, started.after, {}, {}, {}, {}};
   const Result<Frame> frame = reader_.read(area, joined_.requests->area_bytes(), 0,
                                            requested.generation, joined_.requests->warm_bytes());
   if (!frame) {
@@ -147,7 +147,7 @@ void WorkerSeat::let_go_of_strangers() {
     const SlotWord seen = load_slot(pool_.word(slot));
     if (runs(slot, seen)) continue;
     if (seen.state == SlotState::kRunning) {
-      fail({slot, seen, {}, {}, {}},
+      fail({slot, seen, {}, {}, {}, {}},
            Error{ErrorCode::kBadSegment, "somebody else changed the word of a called slot"});
     } else if (seen.state == SlotState::kAbandoned) {
       (void)pool_.try_release(slot, seen, Actor::kWorker);

@@ -121,7 +121,7 @@ void Seat::go_dormant() {
     return dispatch(SeatEvent::kStart);
   }
   set_word(SeatState::kDormant);
-  log_->info("does without a worker until one is wanted");
+  log_->debug("does without a worker until one is wanted");
   serve_requested();
 }
 

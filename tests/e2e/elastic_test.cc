@@ -28,6 +28,11 @@ def hold(request):
     return str(os.getpid())
 
 @slotring.handler
+def count(request, context):
+    context.session["calls"] = context.session.get("calls", 0) + 1
+    return str(context.session["calls"])
+
+@slotring.handler
 def leave(request):
     os._exit(0)
 )";
@@ -229,6 +234,23 @@ TEST_F(ElasticPool, AWorkerThatEndsByItselfIsNoCrash) {
   }
   EXPECT_EQ(echo("still served"), "still served");
   EXPECT_THAT(pool_.log(), Not(HasSubstr("no more restarts")));
+}
+
+TEST_F(LazyPoolSoonIdle, AWorkerThatHoldsASessionsStateStaysUntilTheSessionEnds) {
+  Session session = client_.session("held");
+  EXPECT_EQ(session.call("count", "").value().text(), "1");
+  // Others come and go, each time after it was idle for as long.
+  for (std::size_t round = 1; round <= 2; ++round) {
+    {
+      HeldCalls held(*this, 2);
+      ASSERT_TRUE(has_workers(2));
+    }
+    ASSERT_TRUE(eventually(
+        [&] { return times_logged("asking it to leave") >= round && workers().size() == 1; }));
+  }
+  EXPECT_EQ(session.call("count", "").value().text(), "2");
+  EXPECT_TRUE(session.end().ok());
+  EXPECT_TRUE(has_workers(0));
 }
 
 TEST(LazyPoolThatCannotStart, TellsItsCallersWhenItsSeatsAreUsedUp) {

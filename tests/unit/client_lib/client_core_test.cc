@@ -157,6 +157,19 @@ TEST_F(ClientCoreTest, GivesEachCallAnIdOfItsOwn) {
   EXPECT_EQ(ids.size(), 20u);
 }
 
+// It was claimed in the moment in which the idle worker was sent away.
+TEST_F(ClientCoreTest, TellsTheSupervisorOfACallAtADormantSeat) {
+  Lease lease = client_->claim(shm::kNever).value();
+  pool_.set_seat(0, layout::SeatState::kDormant);
+  (void)pool_.pool().line().take_audit_ring();
+  ASSERT_TRUE(lease.request(1).ok());
+  EXPECT_TRUE(lease.submit("echo", PayloadKind::kBytes, 1).ok());
+  EXPECT_TRUE(pool_.pool().line().take_audit_ring());
+  pool_.publish(0, 2);
+  EchoWorker::echo(seat_, seat_.try_next().value());
+  EXPECT_TRUE(lease.wait().ok());
+}
+
 TEST_F(ClientCoreTest, CountsItsCallsAndItsErrors) {
   Lease good = send("hello"), bad = send("hello");
   EchoWorker::echo(seat_, seat_.try_next().value());

@@ -176,6 +176,15 @@ TEST_F(RepairTest, EndsACallThatADeadWorkerSeemsToRun) {
   EXPECT_TRUE(pool_.word(0).has(layout::kFlagLost));
 }
 
+TEST_F(RepairTest, LeavesACallThatWaitsAtADormantSeatToItsNextWorker) {
+  const SlotWord requested{7, 1, SlotState::kRequested, 0};
+  pool_.set_word(0, requested);
+  pool_.set_word(1, {7, 1, SlotState::kRunning, 0});
+  repair_after_death_of_worker(SeatState::kDormant);
+  EXPECT_TRUE(pool_.word(0).same_step(requested));
+  EXPECT_TRUE(pool_.word(1).has(layout::kFlagLost)) << "nobody can run it there";
+}
+
 TEST_F(RepairTest, VacatesPlacesInLineThatNobodyCanHold) {
   set_waiter(0, {1, kGone, WaiterState::kWaiting, 0});
   set_waiter(1, {1, 0, static_cast<WaiterState>(9), 0});

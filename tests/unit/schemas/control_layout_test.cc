@@ -137,6 +137,8 @@ TEST(ControlOffsets, HaveARingADepthUpToEight) {
 TEST(SeatWord, SurvivesPackingAndUnpacking) {
   const SeatWord word{0xDEADBEEF, SeatState::kDraining};
   EXPECT_EQ(SeatWord::unpack(word.pack()), word);
+  const SeatWord returning{0xDEADBEEF, SeatState::kDraining, /*returns=*/true};
+  EXPECT_EQ(SeatWord::unpack(returning.pack()), returning);
 }
 
 TEST(WaiterWord, SurvivesPackingAndUnpacking) {

@@ -147,7 +147,7 @@ TEST_F(FullPool, ServesAWaiterWhenAWorkerBecomesReady) {
 }
 
 TEST_F(FullPool, WaitsForAWorkerThatIsOnItsWay) {
-  for (const SeatState state : {SeatState::kStarting, SeatState::kLost}) {
+  for (const SeatState state : {SeatState::kStarting, SeatState::kLost, SeatState::kDormant}) {
     local_.set_seat(0, state);
     EXPECT_EQ(claim_error(soon(2)), ErrorCode::kDeadlineExceeded) << to_string(state);
   }
@@ -163,6 +163,13 @@ TEST_F(FullPool, RefusesAtOnceWhenNoWorkerWillCome) {
 TEST_F(FullPool, RefusesAtOnceWhenItIsDraining) {
   local_.set_seat(0, SeatState::kDraining);
   EXPECT_EQ(claim_error(kNever), ErrorCode::kPoolDraining);
+}
+
+// The one worker of a pool that is sent away for being idle: the pool goes on.
+TEST_F(FullPool, WaitsForAWorkerThatIsToReturn) {
+  local_.segment().seat(0).word.store(
+      layout::SeatWord{1, SeatState::kDraining, /*returns=*/true}.pack());
+  EXPECT_EQ(claim_error(soon(2)), ErrorCode::kDeadlineExceeded);
 }
 
 TEST_F(FullPool, EndsAWaitersWaitWhenItsLastWorkerRetires) {

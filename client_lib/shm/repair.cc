@@ -10,6 +10,7 @@
 #include "client_lib/shm/doorbell.h"
 #include "client_lib/shm/futex.h"
 #include "client_lib/shm/reclaim.h"
+#include "client_lib/shm/session_table.h"
 
 namespace slotring::shm {
 
@@ -80,6 +81,8 @@ class Repairer {
     mend_waiters();
     pool_.line().mend();  // first: listing a slot wakes whoever is in the line
     audit_hints(pool_);
+    done_.sessions = audit_sessions(
+        segment_, [this](std::uint16_t creator) { return may_be_creating(creator); });
     for (SeatIndex seat = 0; seat < segment_.geometry().max_workers; ++seat) ring_bell(seat);
     pool_.line().mend_audit_bell();
     // Release: whoever acquires it finds what was mended.
@@ -90,6 +93,11 @@ class Repairer {
  private:
   bool attached(std::uint16_t owner) const {
     return owner < truth_.clients.size() && truth_.clients[owner].attached;
+  }
+  bool may_be_creating(std::uint16_t creator) const {
+    if ((creator & layout::kCreatorIsSeat) == 0) return attached(creator);
+    const SeatIndex seat = creator & ~layout::kCreatorIsSeat;
+    return seat < truth_.seats.size() && may_have_worker(seat_state(seat));
   }
   SeatState seat_state(SeatIndex seat) const { return truth_.seats[seat].word.state; }
 
@@ -265,7 +273,8 @@ std::string Repairs::to_string() const {
                                                           {clients, "client"},
                                                           {slots, "slot"},
                                                           {waiters, "waiter"},
-                                                          {rings, "ring"}};
+                                                          {rings, "ring"},
+                                                          {sessions, "session"}};
   std::string text;
   for (const auto& [count, noun] : counts) {
     if (count == 0) continue;

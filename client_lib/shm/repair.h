@@ -8,6 +8,7 @@
 //     not attached, FREE with an owner) becomes FREE or VACANT. Where a worker may be running the
 //     slot's call it becomes ABANDONED, and the worker, which knows what it runs, frees it;
 //   - a ring that pushes and pops cannot have led to is renewed, and hints are listed again;
+//   - chains of the session table are made sound, see audit_sessions();
 //   - bells are rung, the workers' and the audit's, as far as somebody may sleep behind a lost one.
 // A word that names a living owner is never touched: it may be the truth. The owner itself knows
 // better, and takes such words back when repair_epoch tells it that there was a repair
@@ -64,9 +65,10 @@ struct Repairs {
   std::uint32_t slots = 0;
   std::uint32_t waiters = 0;
   std::uint32_t rings = 0;
+  std::uint32_t sessions = 0;
 
   std::uint32_t total() const {
-    return header_words + method_names + seats + clients + slots + waiters + rings;
+    return header_words + method_names + seats + clients + slots + waiters + rings + sessions;
   }
   // "2 slots, 1 ring"
   std::string to_string() const;

@@ -44,7 +44,7 @@ bool is_name(const layout::FixedName& name) {
 
 // Several looks in vain mean that somebody who is no supervisor writes there: what was seen last
 // has to do.
-constexpr int kMostLooks = 1000;
+constexpr int kMostLooks = 100;
 
 }  // namespace
 

@@ -43,7 +43,7 @@ class Coroutines:
 
         False when it runs no coroutine, or not yet.
         """
-        if self._task is None or self._running() != call:
+        if self._task is None or self._running() == 0:  # 0: that of a setting, see settings.h
             return False
         # A loop that was closed meanwhile runs nothing that could be cancelled.
         with contextlib.suppress(RuntimeError):

@@ -12,6 +12,7 @@
 #include "slotring/version.h"
 #include "supervisor/config.h"
 #include "supervisor/launcher.h"
+#include "supervisor/log_lines.h"
 #include "supervisor/log_output.h"
 #include "supervisor/program.h"
 #include "supervisor/supervisor.h"
@@ -33,7 +34,8 @@ using supervisor::Program;
 int check(const supervisor::ConfigReading& reading, const std::string& file,
           const std::string& for_layout) {
   if (Status fits = Program::check_layout(for_layout); !fits) return fail(fits.error().message);
-  std::printf("%s: %zu pools, no errors\n", file.c_str(), reading.config.pools.size());
+  std::printf("%s: %s, no errors\n", file.c_str(),
+              supervisor::counted(reading.config.pools.size(), "pool").c_str());
   return 0;
 }
 

@@ -164,7 +164,6 @@ TEST_F(LazyPool, AnUpgradeWakesAWorkerToHoldTheMemory) {
   const Finished refused = command("upgrade");
   EXPECT_NE(refused.status, 0);
   EXPECT_THAT(refused.err, HasSubstr("no ready worker"));
-  ASSERT_TRUE(pool_.logs("1 method") || pool_.logs("methods"));
   EXPECT_TRUE(eventually([&] { return command("upgrade").status == 0; }));
   EXPECT_EQ(echo("on"), "on");
   EXPECT_EQ(workers().size(), 1u);
@@ -200,7 +199,7 @@ TEST_F(ElasticPool, GrowsWhileCallersWaitUpToItsMaximum) {
 TEST_F(ElasticPool, IsTakenOverAsItIsByTheNextSupervisor) {
   HeldCalls held(*this, 2);
   ASSERT_TRUE(has_workers(2));
-  ASSERT_TRUE(eventually([&] { return times_logged("ready: 6 methods") == 2; })) << pool_.log();
+  ASSERT_TRUE(eventually([&] { return times_logged(" methods, CPython") == 2; })) << pool_.log();
   const std::set<pid_t> before = workers();
   restart_supervisor();
   EXPECT_TRUE(pool_.logs("took over 2 workers"));

@@ -38,6 +38,7 @@ WorkerSeat::WorkerSeat(Attachment joined, std::vector<Mapping> request_areas)
     writers_.emplace_back(*joined_.replies, first_slot_ + i);
   }
   running_.resize(segment().geometry().slots_per_worker);
+  started_.resize(running_.size(), kNever);
   note_idle();  // what is there is a predecessor's
 }
 
@@ -105,7 +106,7 @@ std::optional<RunningCall> WorkerSeat::try_start(SlotIndex slot) {
   if (frame->rare != nullptr && frame->rare->session() != nullptr) {
     call.session = frame->rare->session()->string_view();
   }
-  const MonotonicNs now = coarse_now();
+  const MonotonicNs now = monotonic_now();  // also where its service time begins
   if (call.head.deadline_ns != kNever && now >= call.head.deadline_ns) {
     fail(call, Error{.code = ErrorCode::kDeadlineExceeded,
                      .message = "the deadline passed before the call was started",
@@ -117,6 +118,7 @@ std::optional<RunningCall> WorkerSeat::try_start(SlotIndex slot) {
 }
 
 void WorkerSeat::note_running(const RunningCall& call, MonotonicNs since) {
+  started_[call.slot - first_slot_] = since;
   layout::SeatRecord& record = segment().seat(index());
   const layout::RunningWord running{
       call.word.generation, static_cast<std::uint16_t>(call.slot - first_slot_), call.head.method};
@@ -127,6 +129,21 @@ void WorkerSeat::note_running(const RunningCall& call, MonotonicNs since) {
 
 void WorkerSeat::note_idle() {
   segment().seat(index()).running.store(0, std::memory_order_relaxed);
+}
+
+// Relaxed: only this worker writes its block, and each word is right by itself. Before the reply is
+// published, so that who has it finds it counted.
+void WorkerSeat::count(SlotIndex slot, ErrorCategory outcome) {
+  const auto add = [](std::atomic<std::uint64_t>& to, std::uint64_t more) {
+    to.store(to.load(std::memory_order_relaxed) + more, std::memory_order_relaxed);
+  };
+  // One that was refused before it ran took no time worth a look at the clock.
+  const MonotonicNs started = std::exchange(started_[slot - first_slot_], kNever);
+  const std::uint64_t ns = started == kNever ? 0 : monotonic_now() - started;
+  layout::CallStats& stats = segment().seat_stats(index());
+  add(stats.ended[static_cast<std::size_t>(outcome) % layout::kErrorKinds], 1);
+  add(stats.total_ns, ns);
+  add(stats.latency[layout::latency_bucket(ns)], 1);
 }
 
 void WorkerSeat::wait(MonotonicNs deadline) {
@@ -167,7 +184,7 @@ Status WorkerSeat::reply(const RunningCall& call, wire::PayloadKind kind, std::u
   FrameHead head = call.head;
   head.kind = kind;
   Status committed = writer(call.slot).commit(head, bytes);
-  if (committed) let_go(call);
+  if (committed) let_go(call, ErrorCategory::kNone);
   return committed;
 }
 
@@ -184,10 +201,11 @@ void WorkerSeat::fail(const RunningCall& call, const Error& error) {
     rare.error = &short_error;
     (void)writer(call.slot).commit(head, 0, rare).ok();
   }
-  let_go(call);
+  let_go(call, error.category());
 }
 
-void WorkerSeat::let_go(const RunningCall& call) {
+void WorkerSeat::let_go(const RunningCall& call, ErrorCategory outcome) {
+  count(call.slot, outcome);
   AtomicWord& word = pool_.word(call.slot);
   running_[call.slot - first_slot_].reset();
   std::atomic<std::uint64_t>& calls = segment().seat(index()).calls;

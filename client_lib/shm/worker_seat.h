@@ -103,10 +103,12 @@ class WorkerSeat {
   void take_bits();
   void let_go_of_strangers();
   std::optional<RunningCall> try_start(SlotIndex slot);
-  void let_go(const RunningCall& call);
+  void let_go(const RunningCall& call, ErrorCategory outcome);
   // Tell observers what this worker does (SeatRecord::running): the call that it started last.
   void note_running(const RunningCall& call, MonotonicNs since);
   void note_idle();
+  // Counts a call that ends, and its service time (seat_stats).
+  void count(SlotIndex slot, ErrorCategory outcome);
   bool runs(SlotIndex slot, const SlotWord& word) const {
     return running_[slot - first_slot_] == word.generation;
   }
@@ -121,6 +123,7 @@ class WorkerSeat {
   // Of each slot of this seat: the generation of its call that runs. What the words say about that
   // is compared with this, after somebody has scribbled over them.
   std::vector<std::optional<std::uint32_t>> running_;
+  std::vector<MonotonicNs> started_;  // when that was; kNever for one that was refused
   std::uint32_t looks_ = 0;
   FrameReader reader_;
   AdaptiveWait waiting_;

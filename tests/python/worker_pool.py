@@ -160,7 +160,7 @@ class WorkerPool:
     ) -> Worker:
         """Starts a worker of a module with this source, up to its joining the pool."""
         generation = sum(worker.seat == seat for worker in self.workers) + 1
-        module = f"user_module_{seat}_{generation}"
+        module = f"user_module_{generation}" if seat == 0 else f"user_module_{seat}_{generation}"
         (self.folder / f"{module}.py").write_text(textwrap.dedent(source))
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         package = Path(_native.__file__).parent.parent

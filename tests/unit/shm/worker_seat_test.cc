@@ -96,6 +96,26 @@ TEST_F(WorkerSeatTest, AnswersALateRequestItselfSoThatNoHandlerSeesIt) {
   EXPECT_EQ(lease.wait().error().code, ErrorCode::kDeadlineExceeded);
 }
 
+TEST_F(WorkerSeatTest, CountsItsCallsByOutcomeAndServiceTime) {
+  const layout::CallStats& stats = pool_.segment().seat_stats(0);
+  const MonotonicNs deadline = soon(1);
+  const Lease good = request("a"), bad = request("b"), late = request("c", deadline);
+  EXPECT_TRUE(eventually([&] { return monotonic_now() > deadline; }));
+  std::vector<RunningCall> calls;
+  while (const auto call = seat_.try_next()) calls.push_back(*call);
+  ASSERT_EQ(calls.size(), 2u);
+  const MonotonicNs begin = monotonic_now();
+  EXPECT_TRUE(eventually([&] { return monotonic_now() > begin + 2'000'000; }));
+  ASSERT_TRUE(seat_.reply(calls[0], wire::PayloadKind::Empty, 0).ok());
+  EXPECT_GE(stats.total_ns.load(), 2'000'000u);
+  EXPECT_EQ(stats.latency[0].load(), 1u) << "the one that was refused took no time";
+  seat_.fail(calls[1], Error{ErrorCode::kHandlerRaised, "no"});
+  EXPECT_EQ(stats.ended[0].load(), 1u);
+  EXPECT_EQ(stats.ended[static_cast<int>(ErrorCategory::kHandler)].load(), 1u);
+  EXPECT_EQ(stats.ended[static_cast<int>(ErrorCategory::kTimeout)].load(), 1u);
+  EXPECT_GE(stats.total_ns.load(), 4'000'000u) << "both ran all the while";
+}
+
 TEST_F(WorkerSeatTest, AnswersABadRequestItselfSoThatNoHandlerSeesIt) {
   Lease lease = request("hello");
   std::memset(pool_.requests().area(0), 0xFF, layout::kPayloadOffset);

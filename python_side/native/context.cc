@@ -9,6 +9,7 @@ struct Context {
   const shm::RunningCall* call;
   PyObject* method;
   PyObject* session;
+  PyObject* broadcast_key;
   std::uint64_t call_id;
   std::uint64_t deadline_ns;
 };
@@ -25,6 +26,10 @@ PyObject* get_method(PyObject* self, void* /*closure*/) {
 
 PyObject* get_session(PyObject* self, void* /*closure*/) {
   return Ref::share(as_context(self)->session).release();
+}
+
+PyObject* get_broadcast_key(PyObject* self, void* /*closure*/) {
+  return Ref::share(as_context(self)->broadcast_key).release();
 }
 
 PyObject* get_remaining_s(PyObject* self, void* /*closure*/) {
@@ -48,6 +53,7 @@ PyObject* get_cancelled(PyObject* self, void* /*closure*/) {
 void deallocate(PyObject* self) {
   Py_XDECREF(as_context(self)->method);
   Py_XDECREF(as_context(self)->session);
+  Py_XDECREF(as_context(self)->broadcast_key);
   free_object(self);
 }
 
@@ -56,6 +62,8 @@ PyGetSetDef context_getset[] = {
     {"method", get_method, nullptr, "The name that the method was called by.", nullptr},
     {"session", get_session, nullptr, "The call's session, a mapping; None when it has none.",
      nullptr},
+    {"broadcast_key", get_broadcast_key, nullptr,
+     "What the broadcast is about that makes this call; None for a plain call.", nullptr},
     {"remaining_s", get_remaining_s, nullptr,
      "Seconds until the call's deadline, not below 0; None when it has none.", nullptr},
     {"cancelled", get_cancelled, nullptr,
@@ -82,13 +90,15 @@ PyType_Spec context_spec = {
 };
 
 Ref new_context(PyTypeObject* context_type, const shm::WorkerSeat& seat,
-                const shm::RunningCall& call, PyObject* method, PyObject* session) {
+                const shm::RunningCall& call, PyObject* method, PyObject* session,
+                PyObject* broadcast_key) {
   Context* context = PyObject_New(Context, context_type);
   if (context == nullptr) return Ref();
   context->seat = &seat;
   context->call = &call;
   context->method = Ref::share(method).release();
   context->session = Ref::share(session).release();
+  context->broadcast_key = Ref::share(broadcast_key).release();
   context->call_id = call.head.call_id;
   context->deadline_ns = call.head.deadline_ns;
   return Ref::steal(as_object(context));

@@ -11,9 +11,11 @@
 namespace slotring::python {
 
 // A context of a running call; null with a Python exception. `seat` and `call` must live until
-// end_context(). `method` is the method's name, a str; `session` the call's session, or None.
+// end_context(). `method` is the method's name, a str; `session` the call's session, or None;
+// `broadcast_key` the key of the broadcast that makes the call, a str, or None.
 Ref new_context(PyTypeObject* context_type, const shm::WorkerSeat& seat,
-                const shm::RunningCall& call, PyObject* method, PyObject* session);
+                const shm::RunningCall& call, PyObject* method, PyObject* session,
+                PyObject* broadcast_key = Py_None);
 void end_context(PyObject* context);
 
 extern PyType_Spec context_spec;

@@ -112,7 +112,11 @@ std::optional<Error> make_setting(const Method& method, const shm::Setting& sett
   Ref result;
   if (method.wants_context) {
     const shm::RunningCall no_call{};
-    const Ref context = new_context(context_type, seat, no_call, method.name_object.get());
+    const Ref key = Ref::steal(PyUnicode_DecodeUTF8(
+        setting.key.data(), static_cast<Py_ssize_t>(setting.key.size()), "replace"));
+    if (!key) return take_exception(ErrorCode::kInternal);
+    const Ref context =
+        new_context(context_type, seat, no_call, method.name_object.get(), Py_None, key.get());
     if (!context) return take_exception(ErrorCode::kInternal);
     result = Ref::steal(PyObject_CallFunctionObjArgs(method.handler.get(), argument->get(),
                                                      context.get(), nullptr));

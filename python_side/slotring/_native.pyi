@@ -24,6 +24,9 @@ class Context:
     def session(self) -> Session | None:
         """The call's session; None when it has none."""
     @property
+    def broadcast_key(self) -> str | None:
+        """What the broadcast is about that makes this call; None for a plain call."""
+    @property
     def remaining_s(self) -> float | None:
         """Seconds until the call's deadline, not below 0; None when it has none."""
     @property

@@ -22,10 +22,10 @@ class Session(dict):
 
 
 def call(session=None):
-    return types.SimpleNamespace(call_id=7, session=session)
+    return types.SimpleNamespace(session=session, broadcast_key=None)
 
 
-BROADCAST = types.SimpleNamespace(call_id=0, session=None)
+BROADCAST = types.SimpleNamespace(session=None, broadcast_key="program/p")
 
 
 @pytest.fixture
@@ -272,6 +272,9 @@ def test_a_global_program_comes_by_broadcast_only(programs):
     assert programs.create_program(created, BROADCAST)["created"] is True
     done = programs.execute_program({"name": "p", "inputs": {"text": "hi"}}, call())
     assert (done["scope"], done["outputs"]) == ("global", {"answer": "HI"})
+    elsewhere = types.SimpleNamespace(session=None, broadcast_key="create_program")
+    refused = refusal_of(programs.create_program, created, elsewhere)
+    assert refused.code == ErrorCode.INVALID_ARGUMENT and "'program/p'" in str(refused)
     gone = {"name": "p", "scope": "global"}
     assert programs.delete_program(gone, BROADCAST)["deleted"] is True
     assert programs.delete_program(gone, BROADCAST)["deleted"] is False

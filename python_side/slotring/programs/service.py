@@ -14,6 +14,7 @@ from slotring import lifetime
 from slotring.errors import CallError, ErrorCode, ProgramError
 from slotring.handlers import handler, service
 from slotring.programs.catalogue import (
+    GLOBAL_PREFIX,
     BuiltPrograms,
     Definitions,
     Figures,
@@ -243,11 +244,18 @@ class Programs:
     ) -> tuple[Definitions, str]:
         """Where a command changes definitions, and whose they are for BuiltPrograms."""
         if scope == "global":
-            if ctx.call_id != 0:
+            key = GLOBAL_PREFIX + name
+            if ctx.broadcast_key is None:
                 raise CallError(
                     f"{command}: a global program is for all workers of the pool: broadcast the "
-                    f"call, with the key 'program/{name}'",
+                    f"call, with the key {key!r}",
                     ErrorCode.BROADCAST_ONLY,
+                )
+            # With another one it would take the place of a broadcast about something else.
+            if ctx.broadcast_key != key:
+                raise invalid(
+                    f"{command}: it was broadcast with the key {ctx.broadcast_key!r}; of this "
+                    f"program it has to be {key!r}"
                 )
             return GlobalDefinitions(), ""
         if scope != "session":

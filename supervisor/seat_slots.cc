@@ -113,6 +113,12 @@ StartEnd Seat::end_of(int wait_status, bool lost_calls) const {
   return was_called && WEXITSTATUS(wait_status) == 0 ? StartEnd::kRecycled : StartEnd::kWorkerDied;
 }
 
+void Seat::retire() {
+  set_word(SeatState::kRetired);
+  shm::reclaim_worker(pool_.slots, index_, generation_, /*retired=*/true);
+  pool_.slots.line().wake_all();
+}
+
 // Does without a worker until one is wanted.
 void Seat::go_dormant() {
   if (Status walked = ensure_walked(); !walked) {

@@ -47,6 +47,19 @@ SERVICE = """
         raise RuntimeError("after all")
 
     @slotring.handler
+    def grow_and_fail(request, ctx):
+        ctx.session["list"].append(request)
+        raise RuntimeError("after all")
+
+    @slotring.handler
+    def keep_view(request, ctx):
+        ctx.session["view"] = request
+
+    @slotring.handler
+    def read_view(request, ctx):
+        return bytes(ctx.session["view"])
+
+    @slotring.handler
     def put_and_reply_wrongly(request, ctx):
         ctx.session.update(request)
         return object()
@@ -249,6 +262,27 @@ def test_sessions_are_listed(pool, store):
 def test_memory_keeps_any_object_and_a_change_of_it_in_place(pool):
     start(pool, "memory")
     assert pool.call_in("ann", "put_object") is None
+
+
+def test_a_failed_calls_change_in_place_stays_in_memory_and_is_undone_in_a_file(pool, store):
+    start(pool, store)
+    pool.call_in("ann", "grow", 1)
+    code_of(pool.call_in, "ann", "grow_and_fail", 2)
+    assert pool.call_in("ann", "get") == {"list": [1, 2] if store == "memory" else [1]}
+
+
+def test_a_request_that_is_kept_in_memory_stays_its_own_calls(pool):
+    start(pool, "memory")
+    pool.call_in("ann", "keep_view", b"first")
+    for _ in range(4):
+        pool.call_in("bob", "untouched", b"other")
+    assert pool.call_in("ann", "read_view") == b"first"
+
+
+def test_a_request_is_no_durable_state(pool, sqlite):
+    start(pool, sqlite)
+    assert code_of(pool.call_in, "ann", "keep_view", b"first") == "SESSION_STATE_INVALID"
+    assert pool.call_in("ann", "get") == {}
 
 
 def test_a_durable_state_of_other_types_fails_the_call_and_nothing_is_stored(pool, sqlite):

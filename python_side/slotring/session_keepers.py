@@ -9,13 +9,16 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slotring import _native
 from slotring.errors import CallError, ErrorCode
-from slotring.session_store import PATIENCE_S, SqliteStore, StoredSession
+from slotring.memory_store import PATIENCE_S
 from slotring.sessions import Loaded, Session
 from slotring.stored_value import decode, encode
+
+if TYPE_CHECKING:
+    from slotring.session_store import SqliteStore, StoredSession
 
 # SessionTable.look() says one of these of a session's state. In memory mode only.
 NO_STATE, HERE, ELSEWHERE, LOST = range(4)
@@ -60,8 +63,8 @@ class MemoryKeeper:
 
     def keep(self, session: Session, loaded: Loaded) -> None:
         word, standing = self._settle(session)
-        # What was loaded is still what is kept: calls of one worker do not overlap.
-        if (standing == HERE) == loaded.created or standing == ELSEWHERE:
+        # Calls of one worker do not overlap; others may have been first, or took it for lost.
+        if standing != (NO_STATE if loaded.created else HERE):
             raise _elsewhere(session.name)
         if standing == NO_STATE and not self._table.hold(session.place.index, word):
             raise _elsewhere(session.name)
@@ -235,7 +238,7 @@ def _values(name: str, state: bytes) -> dict[str, Any]:
 
 def _elsewhere(name: str) -> CallError:
     return CallError(
-        f"another worker holds the state of the session {name!r}",
+        f"this worker does not hold the state of the session {name!r}, another may",
         ErrorCode.SESSION_CONFLICT,
         retryable=True,
     )

@@ -1,4 +1,4 @@
-"""Where sessions and global values are kept: in the worker, or in an SQLite file of the pool's.
+"""Where sessions and global values are kept for good: an SQLite file of the pool's.
 
 Guarantee of the file: what a method has written when it returns survives the death of the process
 and of the machine (write-ahead log, ``synchronous=FULL``). Any number of processes use it at once;
@@ -9,19 +9,17 @@ first.
 from __future__ import annotations
 
 import os
-import secrets
 import sqlite3
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 from slotring.errors import CallError, ErrorCode
+from slotring.memory_store import PATIENCE_S, StoreRefused
 from slotring.stored_value import decode, encode
 
 SCHEMA_VERSION = 1
 _APPLICATION_ID = 0x534C5453  # "SLTS"
-# The most that an operation waits for another process to finish its own.
-PATIENCE_S = 5.0
 _OPEN_PATIENCE_S = 15.0
 
 # The state comes last: what is listed and expired is found without reading it.
@@ -36,10 +34,6 @@ _SCHEMA = (
 T = TypeVar("T")
 
 
-class StoreRefused(RuntimeError):
-    """The store cannot be used, and will not be by itself."""
-
-
 class StoredSession(NamedTuple):
     """One row. ``created`` and ``used`` are seconds since 1970."""
 
@@ -47,29 +41,6 @@ class StoredSession(NamedTuple):
     created: float
     used: float
     state: bytes
-
-
-class MemoryStore:
-    """Global values of this worker alone. The sessions' states are at home in sessions.py."""
-
-    def __init__(self) -> None:
-        self._globals: dict[str, Any] = {}
-
-    def get_global(self, key: str, default: Any = None) -> Any:
-        return self._globals.get(key, default)
-
-    def put_global(self, key: str, value: Any) -> None:
-        self._globals[key] = value
-
-    def delete_global(self, key: str) -> bool:
-        """Whether there was one."""
-        return self._globals.pop(key, self) is not self
-
-    def list_global(self, prefix: str = "") -> dict[str, Any]:
-        """All values whose keys begin with ``prefix``, by key."""
-        return {k: v for k, v in sorted(self._globals.items()) if k.startswith(prefix)}
-
-    def close(self) -> None: ...
 
 
 class SqliteStore:
@@ -284,7 +255,7 @@ class SqliteStore:
 
 def _revision() -> int:
     # Random, so that it is never that of an earlier session of the same name.
-    return secrets.randbits(62)
+    return int.from_bytes(os.urandom(8), "little") >> 2  # SQLite's integers have 63 bits
 
 
 def _is_busy(error: Exception) -> bool:

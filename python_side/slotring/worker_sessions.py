@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from slotring import _native
 from slotring.errors import CallError, ErrorCode
+from slotring.memory_store import MemoryStore, StoreRefused
 from slotring.session_keepers import HERE, NO_STATE, DurableKeeper, MemoryKeeper
-from slotring.session_store import MemoryStore, SqliteStore, StoreRefused
 from slotring.sessions import Hooks, Session
+
+if TYPE_CHECKING:
+    from slotring.session_store import SqliteStore
 
 # An alarm looks at all sessions, so there are at most so many in the time of a life.
 _ALARMS_IN_TTL = 16
@@ -34,6 +37,8 @@ def open_store(spec: str) -> MemoryStore | SqliteStore:
     if spec == "memory":
         _store = MemoryStore()
     elif kind == "sqlite" and path:
+        from slotring.session_store import SqliteStore
+
         _store = SqliteStore(path)
     else:
         raise StoreRefused(f"a session store is 'memory' or 'sqlite:/absolute/path': {spec!r}")
@@ -53,10 +58,10 @@ class WorkerSessions:
         self._worker = worker
         self._table = worker.sessions
         self._keeper: MemoryKeeper | DurableKeeper
-        if isinstance(store, SqliteStore):
-            self._keeper = DurableKeeper(self._table, store, ttl_s)
-        else:
+        if isinstance(store, MemoryStore):
             self._keeper = MemoryKeeper(self._table)
+        else:
+            self._keeper = DurableKeeper(self._table, store, ttl_s)
         self._hooks = hooks
         self._ttl_s = ttl_s
         self._armed = False

@@ -16,13 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slotring import CallError, ErrorCode
-from slotring.session_store import SCHEMA_VERSION, MemoryStore, SqliteStore, StoreRefused
+from slotring.memory_store import MemoryStore, StoreRefused
+from slotring.session_store import SCHEMA_VERSION, SqliteStore
 from slotring.stored_value import decode, encode
 from slotring.worker_sessions import open_store
 from worker_pool import CallFailed, WorkerPool, wait_until
 
 SERVICE = """
     import resource
+    import sys
     import slotring
 
     @slotring.handler
@@ -36,6 +38,10 @@ SERVICE = """
     @slotring.handler
     def limit_files(request):
         resource.setrlimit(resource.RLIMIT_FSIZE, (request, resource.RLIM_INFINITY))
+
+    @slotring.handler
+    def imported(request):
+        return request in sys.modules
 
     @slotring.handler
     def untouched(request):
@@ -72,6 +78,14 @@ def call_fails(pool: WorkerPool, session: str, method: str, payload=None) -> Cal
         pool.call_in(session, method, payload)
     assert failure.value.code == "SESSION_STORE_FAILED"
     return failure.value
+
+
+def test_a_worker_without_a_durable_store_does_not_import_sqlite(pool, path):
+    pool.start_worker(SERVICE)
+    assert pool.call("imported", "sqlite3") is False
+    pool.end_worker()
+    start(pool, path)
+    assert pool.call("imported", "sqlite3") is True
 
 
 VALUES = st.recursive(

@@ -85,6 +85,11 @@ class CallStatisticsTest : public ::testing::Test {
     }
     return {};
   }
+  // The index of the category that a call ends with.
+  static std::size_t outcome_of(Client& client, std::string_view text) {
+    const Result<Reply> reply = client.call("echo", text);
+    return static_cast<std::size_t>(reply ? ErrorCategory::kNone : reply.error().category());
+  }
   // Calls through a client of the test's own making, at any place.
   void call(internal::ClientCore& client, std::string_view text, std::string_view method = "echo") {
     Lease lease = testing::submit(client, text, shm::kNever, method).value();
@@ -222,8 +227,7 @@ TEST_F(CallStatisticsTest, EqualsWhatManyThreadsOfTwoClientsCounted) {
     callers.emplace_back([&, t] {
       static constexpr const char* kTexts[] = {"good", "300", "1102", "0", "100"};
       for (int i = 0; i < testing::effort(500); ++i) {
-        const Result<Reply> reply = client.call("echo", kTexts[(i + t) % 5]);
-        ++truth[static_cast<std::size_t>(reply ? ErrorCategory::kNone : reply.error().category())];
+        ++truth[outcome_of(client, kTexts[(i + t) % 5])];
         call(*other, "good", "other");
       }
     });

@@ -75,7 +75,9 @@ class SessionRouterTest : public ::testing::Test {
     claim(name).release();
     return home(name);
   }
-  bool somebody_wants(SeatIndex seat) { return pool_.segment().seat(seat).wanted.load() != 0; }
+  bool somebody_wants(SeatIndex seat) {
+    return (pool_.segment().seat(seat).wanted.load() & layout::kSeatWanted) != 0;
+  }
 
   LocalPool pool_{geometry(/*workers=*/3, /*max_sessions=*/8)};
   shm::SessionTable table_{pool_.segment()};
@@ -175,7 +177,8 @@ TEST_F(SessionRouterTest, DoesAsThePoolSaysWhenTheCallDoesNot) {
 }
 
 TEST_F(SessionRouterTest, FindsAnotherHomeWhenItsOwnHasGoneForGood) {
-  for (const SeatState gone : {SeatState::kRetired, SeatState::kDormant, SeatState::kVacant}) {
+  for (const SeatState gone :
+       {SeatState::kRetired, SeatState::kDormant, SeatState::kVacant, SeatState::kDraining}) {
     for (const SessionMode mode : {SessionMode::kHint, SessionMode::kQueue, SessionMode::kFail}) {
       const SeatIndex seat = make("a");
       pool_.set_seat(seat, gone);
@@ -196,6 +199,7 @@ TEST_F(SessionRouterTest, FindsAnotherHomeWhenItsOwnGoesWhileItWaits) {
   });
   EXPECT_TRUE(testing::eventually([&] { return somebody_wants(seat); }));
   pool_.set_seat(seat, SeatState::kRetired);
+  pool_.pool().wake_wanting(seat);
   waiter.join();
 }
 

@@ -1,8 +1,9 @@
 // What became of a pool's calls, and how long they took, since the pool began.
 //
-// Clients count each call that they end, whatever it ended with: Client::call() once, from its
-// start to its end, waiting for a slot included; a Lease from its claim to the end of wait(). Those
-// that never got a slot count too. A lease that is given back without wait() is no call that ended.
+// Clients count each call that they end, whatever it ended with: Client::call() once, or once for
+// each attempt that it was told to make, from its start to its end, waiting for a slot included; a
+// Lease from its claim to the end of wait(). Those that never got a slot count too. A lease that is
+// given back without wait() is no call that ended, and a child made by fork() counts nothing.
 // Workers count for themselves what they spend in a call.
 //
 // The figures are in the pool's shared memory and are those of all clients, of those that left,

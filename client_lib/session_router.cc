@@ -197,11 +197,12 @@ SessionRouter::Step SessionRouter::claim_a_home(const SessionCall& call, const F
   if (!claim) return std::move(claim).error();
   SessionWord seen = found.word;
   const auto home = static_cast<std::uint16_t>(segment().seat_of(claim->slot) + 1);
-  if (table_.try_update(found.index, seen, home, seen.flags) || seen.home == home) {
-    return std::optional<Claim>(*claim);
-  }
-  // Another call was first, and the session is at home elsewhere.
-  if (seen.incarnation == found.word.incarnation && mode_of(call, seen) == SessionMode::kHint) {
+  if (table_.try_update(found.index, seen, home, seen.flags)) return std::optional<Claim>(*claim);
+  // Another call was first. Where it made the same seat the home, or where a call need not be at
+  // home, that does not matter.
+  const bool same =
+      seen.incarnation == found.word.incarnation && seen.state == shm::SessionState::kActive;
+  if (same && (seen.home == home || mode_of(call, seen) == SessionMode::kHint)) {
     return std::optional<Claim>(*claim);
   }
   give_back(*claim);

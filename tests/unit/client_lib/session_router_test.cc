@@ -75,6 +75,11 @@ class SessionRouterTest : public ::testing::Test {
     claim(name).release();
     return home(name);
   }
+  // As the supervisor does with a worker that is idle for long, where the pool may shrink.
+  void send_away(SeatIndex seat) {
+    const layout::SeatWord draining{1, SeatState::kDraining, /*returns=*/true};
+    pool_.segment().seat(seat).word.store(draining.pack());
+  }
   bool somebody_wants(SeatIndex seat) {
     return (pool_.segment().seat(seat).wanted.load() & layout::kSeatWanted) != 0;
   }
@@ -177,8 +182,7 @@ TEST_F(SessionRouterTest, DoesAsThePoolSaysWhenTheCallDoesNot) {
 }
 
 TEST_F(SessionRouterTest, FindsAnotherHomeWhenItsOwnHasGoneForGood) {
-  for (const SeatState gone :
-       {SeatState::kRetired, SeatState::kDormant, SeatState::kVacant, SeatState::kDraining}) {
+  for (const SeatState gone : {SeatState::kRetired, SeatState::kDormant, SeatState::kVacant}) {
     for (const SessionMode mode : {SessionMode::kHint, SessionMode::kQueue, SessionMode::kFail}) {
       const SeatIndex seat = make("a");
       pool_.set_seat(seat, gone);
@@ -188,6 +192,22 @@ TEST_F(SessionRouterTest, FindsAnotherHomeWhenItsOwnHasGoneForGood) {
       pool_.publish(seat);
     }
   }
+}
+
+TEST_F(SessionRouterTest, FindsAnotherHomeWhenTheWorkerOfItsOwnIsSentAway) {
+  const SeatIndex seat = make("a");
+  send_away(seat);
+  const Lease lease = claim("a");
+  EXPECT_NE(home("a"), seat);
+}
+
+TEST_F(SessionRouterTest, WaitsWhereTheWorkerIsSentAwayThatHasItsState) {
+  const SeatIndex seat = make_with_state("a");
+  send_away(seat);
+  EXPECT_EQ(error_of_claim("a", SessionMode::kHint, 5), ErrorCode::kDeadlineExceeded);
+  EXPECT_TRUE(find("a").word.has_state());
+  pool_.publish(seat, 2);
+  EXPECT_EQ(error_of_claim("a"), ErrorCode::kSessionLost);
 }
 
 TEST_F(SessionRouterTest, FindsAnotherHomeWhenItsOwnGoesWhileItWaits) {

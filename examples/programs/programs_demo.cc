@@ -226,7 +226,14 @@ void check_global_program(slotring::Client& client) {
          "the global program gave something else");
 }
 
-// Says what the workers' own answers are that no session's work asks for.
+void delete_global_program(slotring::Client& client) {
+  slotring::Programs programs(client);
+  expect(programs.delete_global_program("everybody's add").value().ok(),
+         "a worker did not delete the global program");
+  expect(programs.list_programs().value().empty(), "a deleted global program is listed");
+}
+
+// The commands that no session's work asks for.
 void check_commands_of_workers(slotring::Client& client) {
   slotring::Programs programs(client);
   const auto configured = programs.configure_lm({.model = "openai/none"}).value();
@@ -241,6 +248,16 @@ void check_commands_of_workers(slotring::Client& client) {
   (void)programs.cleanup().value();
   slotring::Programs session(client, "a passing guest");
   (void)session.create_program(global_program()).value();
+  slotring::ProgramDefinition predictor;
+  predictor.name = "predictor";
+  predictor.type = "dspy";
+  predictor.signature = {{"question: str"}, {"answer: str"}, ""};
+  const auto made = session.create_program(predictor);
+  expect(statistics.dspy_available
+             ? made.ok()
+             : !made.ok() && made.error().code == slotring::ErrorCode::kDependencyMissing,
+         "a program of DSPy without DSPy ended with something else");
+  if (made) (void)session.delete_program("predictor").value();
   expect(session.reset_state().value().programs == 1, "reset_state counts wrongly");
   expect(session.cleanup_session().value().programs == 0, "cleanup_session counts wrongly");
   expect(programs.shutdown().value() > 0, "shutdown tells no pid");
@@ -270,6 +287,7 @@ void run(const Plan& plan) {
       for (const auto& [name, truth] : ledger.sessions) count += truth.programs.size();
     }
     check_global_program(client);
+    delete_global_program(client);
     std::printf("ok: %zu programs are there after everything was killed and started again\n",
                 count);
   } catch (...) {

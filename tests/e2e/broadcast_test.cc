@@ -90,7 +90,7 @@ TEST_F(Broadcast, AWorkerThatFailsIsReportedWithItsTracebackAndServesOn) {
   EXPECT_EQ(report.workers.size(), 3u);
   EXPECT_FALSE(report.ok());
   ASSERT_EQ(report.failures().size(), 1u);
-  const Error& error = *report.failures()[0].error;
+  const Error error = *report.failures()[0].error;
   EXPECT_EQ(error.code, ErrorCode::kHandlerRaised);
   EXPECT_EQ(error.message, "no such model");
   EXPECT_THAT(error.traceback, HasSubstr("in configure"));

@@ -276,6 +276,7 @@ void Pool::audit_sessions() {
 
 void Pool::repair() {
   if (!header_) return;
+  audit_sessions();  // what the dead left half made was scribbled by nobody
   shm::PoolTruth truth;
   truth.header = *header_;
   truth.supervisor_epoch = epoch_;
@@ -291,7 +292,6 @@ void Pool::repair() {
     log_->warn("a peer has scribbled over the pool's settings; mended: {}", settings);
   }
   parts_.memory->mend(slots_, log_);
-  audit_sessions();
   for (const auto& seat : seats_) seat->serve_requested();
 }
 

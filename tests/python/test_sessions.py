@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 
@@ -40,6 +41,11 @@ SERVICE = """
     def grow(request, ctx):
         ctx.session.setdefault("list", []).append(request)
         return ctx.session["list"]
+
+    @slotring.handler
+    def count(request, ctx):
+        ctx.session["count"] = ctx.session.get("count", 0) + 1
+        return ctx.session["count"]
 
     @slotring.handler
     def put_and_fail(request, ctx):
@@ -303,6 +309,24 @@ def test_a_killed_workers_successor_finds_the_durable_state(pool, sqlite):
     assert pool.call_in("ann", "get") == {"a": 3}
 
 
+def test_no_acknowledged_change_is_lost_wherever_the_worker_is_killed(pool, sqlite):
+    acknowledged, pending = 0, None
+    for spins in (0, 100, 1_000, 10_000, 50_000, 100_000, 200_000, 400_000):
+        start(pool, sqlite)
+        if pending is not None:
+            # Replied to before the kill, served by the successor, or found dead by it.
+            with contextlib.suppress(CallFailed):
+                acknowledged = pool.finish_in(pending)
+        value = pool.call_in("ann", "count")
+        assert acknowledged < value <= acknowledged + 2  # one may be stored that was not replied to
+        acknowledged = value
+        pending = pool.start_in("ann", "count")
+        for _ in range(spins):
+            pass
+        pool.kill_worker()
+    start(pool, sqlite)
+
+
 def test_a_killed_workers_state_in_memory_is_told_lost_once(pool):
     start(pool, "memory")
     pool.call_in("ann", "put", {"a": 1})
@@ -352,6 +376,20 @@ def test_a_state_in_memory_that_was_ended_elsewhere_is_never_served(two_seats):
     # ... nor one that somebody has taken for lost.
     assert pool.harness.lose_session("ann")
     assert pool.call_in("ann", "get", seat=0) == {}
+
+
+def test_a_state_that_the_record_speaks_of_and_nobody_has_is_told_lost(two_seats):
+    pool = two_seats
+    start(pool, "memory", seat=0)
+    start(pool, "memory", seat=1)
+    # This worker itself, another's earlier generation, a seat that there is not.
+    for seat, generation in [(0, 1), (1, 7), (9, 1)]:
+        pool.call_in("ann", "untouched")
+        assert pool.harness.place_session("ann", seat, generation)
+        assert code_of(pool.call_in, "ann", "untouched") == "SESSION_LOST"
+        assert pool.call_in("ann", "untouched") == "served"
+    assert pool.harness.place_session("ann", 1, 1)
+    assert code_of(pool.call_in, "ann", "get") == "SESSION_CONFLICT"
 
 
 def slow_call(pool: WorkerPool, tmp_path, session: str, seat: int) -> tuple[int, str]:

@@ -417,6 +417,7 @@ PyMethodDef pool_methods[] = {
     {"session", session, METH_O, nullptr},
     {"end_session", end_session, METH_O, nullptr},
     {"lose_session", lose_session, METH_O, nullptr},
+    {"place_session", place_session, METH_VARARGS, nullptr},
     {"age_session", age_session, METH_VARARGS, nullptr},
     {"service", service, METH_O, nullptr},
     {"round_trips", round_trips, METH_VARARGS, nullptr},

@@ -91,6 +91,15 @@ bool SessionCalls::lose(const std::string& session) const {
                                     static_cast<std::uint8_t>(flags + layout::kLossStep));
 }
 
+bool SessionCalls::place(const std::string& session, shm::SeatIndex seat,
+                         std::uint32_t generation) const {
+  auto found = find(session);
+  if (!found) return false;
+  table_.record(found->index).home_generation.store(generation);
+  return table_.try_update(found->index, found->word, static_cast<std::uint16_t>(seat + 1),
+                           static_cast<std::uint8_t>(found->word.flags | layout::kFlagHasState));
+}
+
 bool SessionCalls::age(const std::string& session, std::uint64_t ns) const {
   const auto found = find(session);
   if (found) table_.record(found->index).last_used_ns.store(shm::monotonic_now() - ns);

@@ -36,6 +36,8 @@ class SessionCalls {
   // As other processes would do it. False when there is no such session.
   bool end(const std::string& session) const;
   bool lose(const std::string& session) const;  // takes its state for lost
+  // Says that the seat's worker of this generation has its state.
+  bool place(const std::string& session, shm::SeatIndex seat, std::uint32_t generation) const;
   bool age(const std::string& session, std::uint64_t ns) const;
 
   const shm::SessionTable& table() const { return table_; }

@@ -7,6 +7,9 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
 
 #include "tests/kill_points/stage.h"
 #include "tests/support/effort.h"
@@ -15,6 +18,7 @@ namespace slotring::testing {
 namespace {
 
 constexpr std::uint32_t kMostInstructions = 100'000;
+constexpr int kTriesToTrace = 5;
 
 // Whether the child came there; else it strayed, and is at its end.
 bool bring_to(std::uint32_t point, const Experiment& experiment, const Trace& trace, Stage& stage,
@@ -55,7 +59,10 @@ void await_end(Stage& stage, SteppedProcess& child) {
 
 }  // namespace
 
-Trace trace_of(const Experiment& experiment) {
+namespace {
+
+// Of one child; nothing when that fell asleep where nobody wakes it.
+std::optional<Trace> try_trace(const Experiment& experiment) {
   Trace trace;
   Stage stage(experiment);
   SteppedProcess child([&] { return stage.perform(); });
@@ -65,8 +72,19 @@ Trace trace_of(const Experiment& experiment) {
     trace.append(child.instruction());
     on = child.step();
   }
+  if (child.asleep()) return std::nullopt;
   trace.finish();
   return trace;
+}
+
+}  // namespace
+
+Trace trace_of(const Experiment& experiment) {
+  for (int i = 0; i < kTriesToTrace; ++i) {
+    if (std::optional<Trace> trace = try_trace(experiment)) return *std::move(trace);
+  }
+  throw std::runtime_error(std::string(experiment.operation.name) +
+                           ": the child sleeps, and nothing here wakes it");
 }
 
 Outcome try_point(const Experiment& experiment, const Trace& trace, std::uint32_t point) {

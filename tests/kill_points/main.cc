@@ -34,7 +34,6 @@ struct Options {
   std::optional<std::uint32_t> point;
   std::optional<bool> waiting;
   std::string operation;
-  bool no_sleepers = false;
 };
 
 struct Row {
@@ -64,7 +63,6 @@ std::vector<Experiment> chosen(const Options& options) {
   std::erase_if(all, [&](const Experiment& e) {
     return (!both && options.kill != (e.cut == Cut::kKill)) ||
            (options.waiting && *options.waiting != e.somebody_waits) ||
-           (options.no_sleepers && e.operation.sleeps) ||
            (!options.operation.empty() && options.operation != e.operation.name);
   });
   for (Experiment& experiment : all) experiment.single_steps_only = options.single_steps_only;
@@ -158,8 +156,6 @@ int main(int argc, char** argv) {
   app.add_flag("--single-steps", options.single_steps_only, "No breakpoints on the way: slow");
   app.add_flag("--canary", options.canary,
                "Seeded bugs instead: exits with 1 when each was caught, else with 2");
-  app.add_flag("--no-sleepers", options.no_sleepers,
-               "Without the operations in which the child sleeps until it is woken");
   app.add_flag("--list", options.list, "The operations");
   CLI11_PARSE(app, argc, argv);
   if (options.list) {

@@ -85,7 +85,8 @@ bool Stage::try_wake_sleeper() {
     peers_.submit();
     return woken_ = true;
   }
-  bool sleeps = pool_.segment().header().audit_bell.load() != 0;
+  // Who waits in line rings before it sleeps; others ring too.
+  bool sleeps = child_waits_in_line() && pool_.segment().header().audit_bell.load() != 0;
   for (SlotIndex slot = 0; slot < kOperatedSlots; ++slot) {
     const shm::SlotWord word = pool_.word(slot);
     sleeps = sleeps || (word.has(layout::kFlagCallerSleeps) && word.state == SlotState::kRunning);

@@ -7,12 +7,15 @@
 #include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <exception>
+#include <fstream>
+#include <iterator>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -51,6 +54,39 @@ user_regs_struct registers_of(pid_t pid) {
   iovec into{&registers, sizeof(registers)};
   trace(PTRACE_GETREGSET, pid, NT_PRSTATUS, reinterpret_cast<std::uintptr_t>(&into));
   return registers;
+}
+
+// Interrupts waitpid() every half second, for a look at who is waited for. By a timer of its own:
+// alarm() is the tests' watchdog.
+void start_looking_up() {
+  static const bool started = [] {
+    struct sigaction interrupt {};
+    interrupt.sa_handler = [](int) {};  // and no SA_RESTART
+    ::sigaction(SIGUSR2, &interrupt, nullptr);
+    sigevent signal{};
+    signal.sigev_notify = SIGEV_SIGNAL;
+    signal.sigev_signo = SIGUSR2;
+    timer_t timer{};
+    const itimerspec often{{0, 500'000'000}, {0, 500'000'000}};
+    return ::timer_create(CLOCK_MONOTONIC, &signal, &timer) == 0 &&
+           ::timer_settime(timer, 0, &often, nullptr) == 0;
+  }();
+  if (!started) throw std::runtime_error("no timer");
+}
+
+// As waitpid(), whatever interrupts it.
+pid_t wait_for(pid_t pid, int* status) {
+  for (;;) {
+    const pid_t ended = ::waitpid(pid, status, 0);
+    if (ended >= 0 || errno != EINTR) return ended;
+  }
+}
+
+// Whether it sleeps in a system call, as /proc/PID/stat tells.
+bool sleeps(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+  const std::string stat{std::istreambuf_iterator<char>(file), {}};
+  return stat.find(") S ") != std::string::npos;
 }
 
 [[noreturn]] void run_child(const std::function<bool()>& body) {
@@ -100,6 +136,7 @@ bool SteppedProcess::permitted() {
 [[gnu::noinline, gnu::noclone]] void SteppedProcess::end() { asm volatile("# end" ::: "memory"); }
 
 SteppedProcess::SteppedProcess(const std::function<bool()>& body) {
+  start_looking_up();
   std::fflush(nullptr);
   pid_ = ::fork();
   if (pid_ == 0) run_child(body);
@@ -109,7 +146,7 @@ SteppedProcess::SteppedProcess(const std::function<bool()>& body) {
 SteppedProcess::~SteppedProcess() { kill(); }
 
 bool SteppedProcess::reach_begin() {
-  if (::waitpid(pid_, &status_, 0) != pid_ || !WIFSTOPPED(status_)) return pid_ = -1, false;
+  if (wait_for(pid_, &status_) != pid_ || !WIFSTOPPED(status_)) return pid_ = -1, false;
   trace(PTRACE_SETOPTIONS, pid_, 0, PTRACE_O_EXITKILL);
   return run_to(reinterpret_cast<CodeAddress>(&SteppedProcess::begin));
 }
@@ -159,18 +196,30 @@ bool SteppedProcess::run_to(CodeAddress address) {
     const long broken = (code[i] & ~kBreakpointMask) | kBreakpoint;
     trace(PTRACE_POKETEXT, pid_, places[i], static_cast<std::uintptr_t>(broken));
   }
-  if (!resume(PTRACE_CONT)) return false;
+  const bool there = resume(PTRACE_CONT);
+  if (!there && !asleep_) return false;
   for (int i = 1; i >= 0; --i) {  // backwards: the places may overlap
     trace(PTRACE_POKETEXT, pid_, places[i], static_cast<std::uintptr_t>(code[i]));
   }
+  if (!there) return false;
   set_instruction(instruction() - kBreakpointAdvance);
   return instruction() == address;
 }
 
 bool SteppedProcess::resume(int request) {
-  trace(static_cast<__ptrace_request>(request), pid_);
-  if (::waitpid(pid_, &status_, 0) != pid_) throw std::system_error(errno, std::system_category());
-  if (WIFSTOPPED(status_) && WSTOPSIG(status_) == SIGTRAP) return true;
+  asleep_ = false;
+  const auto stopped_by = [this](int signal) {
+    return WIFSTOPPED(status_) && WSTOPSIG(status_) == signal;
+  };
+  do {
+    trace(static_cast<__ptrace_request>(request), pid_);
+    await_stop();
+    // Again, where a step ended because a sleeper is to be stopped: the stop comes next. And where
+    // one was to be stopped that woke by itself: this is its stop.
+  } while (asleep_ ? stopped_by(SIGTRAP) && request == PTRACE_SINGLESTEP : stopped_by(SIGSTOP));
+  if (stopped_by(SIGTRAP)) return asleep_ = false, true;
+  if (asleep_ && stopped_by(SIGSTOP)) return false;
+  asleep_ = false;
   if (WIFSTOPPED(status_)) {
     throw std::runtime_error("the child got signal " + std::to_string(WSTOPSIG(status_)));
   }
@@ -178,16 +227,32 @@ bool SteppedProcess::resume(int request) {
   return false;
 }
 
+// Sets status_. One that is seen asleep twice in a row is stopped there: what the child waits for
+// on the traced way takes no time.
+void SteppedProcess::await_stop() {
+  for (int seen_asleep = 0;;) {
+    if (::waitpid(pid_, &status_, 0) == pid_) return;
+    if (errno != EINTR) throw std::system_error(errno, std::system_category(), "waitpid");
+    seen_asleep = sleeps(pid_) ? seen_asleep + 1 : 0;
+    if (seen_asleep < 2 || asleep_) continue;
+    asleep_ = true;
+    ::kill(pid_, SIGSTOP);
+  }
+}
+
 void SteppedProcess::kill() {
   if (pid_ <= 0) return;
   ::kill(pid_, SIGKILL);
   // Stops may come first.
-  while (::waitpid(pid_, &status_, 0) == pid_ && WIFSTOPPED(status_)) {
+  while (wait_for(pid_, &status_) == pid_ && WIFSTOPPED(status_)) {
   }
   pid_ = -1;
 }
 
-void SteppedProcess::go_on() { trace(PTRACE_DETACH, pid_); }
+void SteppedProcess::go_on() {
+  trace(PTRACE_DETACH, pid_);
+  ::kill(pid_, SIGCONT);  // a stop that was sent, and came too late
+}
 
 bool SteppedProcess::ended() {
   if (pid_ <= 0) return true;

@@ -12,6 +12,9 @@
 // breakpoints, put where the trace passes seldom, and takes only the rest in single steps. Where
 // somebody else must do something on the way, the trace has a stopover: a child is brought there
 // first.
+//
+// A child that takes another way, since how long it waits for anything depends on the machine, may
+// fall asleep where nobody wakes it. It is found, and left stopped there.
 
 #ifndef SLOTRING_TESTS_KILL_POINTS_STEPPED_PROCESS_H_
 #define SLOTRING_TESTS_KILL_POINTS_STEPPED_PROCESS_H_
@@ -74,8 +77,8 @@ class SteppedProcess {
   static void begin();
   static void end();
 
-  // Each of these is false when the child came to end(), or ended, instead. Throws when it got a
-  // signal.
+  // Each of these is false when the child came to end(), ended, or fell asleep instead. Throws when
+  // it got a signal.
   [[nodiscard]] bool reach_begin();
   [[nodiscard]] bool step();
   [[nodiscard]] bool reach(const Trace::Way& way);
@@ -83,6 +86,8 @@ class SteppedProcess {
 
   CodeAddress instruction() const;
   bool at_end() const;
+  // Whether it was found asleep on its last way.
+  bool asleep() const { return asleep_; }
 
   // Ends it where it is.
   void kill();
@@ -97,10 +102,12 @@ class SteppedProcess {
  private:
   bool run_to(CodeAddress address);
   bool resume(int request);
+  void await_stop();
   void set_instruction(CodeAddress address) const;
 
   pid_t pid_;
   int status_ = -1;
+  bool asleep_ = false;
 };
 
 }  // namespace slotring::testing

@@ -20,6 +20,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/effort.h"
+#include "tests/support/mortal_supervisor.h"
 #include "tests/support/random_source.h"
 #include "tests/support/supervised_pool.h"
 
@@ -47,36 +48,16 @@ def hog(request):
 )";
 constexpr std::string_view kTwoWorkers = "workers = 2\n";
 
-class AdoptionBreaks {
+class AdoptionBreaks : public MortalSupervisor {
  public:
-  explicit AdoptionBreaks(std::string_view keys = kTwoWorkers) : pool_(kModule, keys) {
-    EXPECT_TRUE(logged(" supervisor: ready: "));  // all are ready
-  }
+  explicit AdoptionBreaks(std::string_view keys = kTwoWorkers)
+      : MortalSupervisor(kModule, keys, "pools\n") {}  // all are ready
 
  protected:
-  void kill_supervisor() {
-    EXPECT_EQ(pool_.stop_supervisor(SIGKILL), 128 + SIGKILL);
-    log_before_ = pool_.log().size();
-  }
-  std::string log_since() const { return pool_.log().substr(log_before_); }
-  bool logged(std::string_view text) const {
-    return eventually([&] { return log_since().find(text) != std::string::npos; });
-  }
-  void restart() {
-    pool_.start_supervisor();
-    EXPECT_TRUE(logged("took over"));
-  }
   std::set<pid_t> workers() const {
     const std::vector<pid_t> found = pool_.processes();
     return {found.begin(), found.end()};
   }
-  std::string call(std::string_view text) {
-    return std::string(client_.call("echo", text).value().text());
-  }
-
-  SupervisedPool pool_;
-  Client client_ = pool_.attach();
-  std::size_t log_before_ = 0;
 };
 
 class Adoption : public AdoptionBreaks, public ::testing::Test {};
@@ -200,7 +181,7 @@ TEST_F(Adoption, AnUpgradeEndsAWorkerThatStarts) {
   const pid_t supervisor = pool_.supervisor();
   for (int round = 0; round < 6; ++round) {
     const pid_t victim = SupervisedPool::worker_of(client_);
-    log_before_ = pool_.log().size();
+    forget_log();
     ::kill(victim, SIGKILL);
     ASSERT_TRUE(logged("started, generation"));
     const Finished upgraded = run({command_program(), "upgrade", pool_.socket()});

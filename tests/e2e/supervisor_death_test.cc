@@ -15,6 +15,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/child_process.h"
+#include "tests/support/mortal_supervisor.h"
 #include "tests/support/supervised_pool.h"
 
 namespace slotring::testing {
@@ -42,22 +43,10 @@ def hold(request):
 )";
 constexpr std::string_view kTwoWorkers = "workers = 2\n";
 
-class SupervisorDeath : public ::testing::Test {
+class SupervisorDeath : public MortalSupervisor, public ::testing::Test {
  protected:
-  SupervisorDeath() { EXPECT_TRUE(logged("ready: 2 workers")); }
+  SupervisorDeath() : MortalSupervisor(kModule, kTwoWorkers, "ready: 2 workers") {}
 
-  void kill_supervisor() {
-    EXPECT_EQ(pool_.stop_supervisor(SIGKILL), 128 + SIGKILL);
-    log_before_ = pool_.log().size();
-  }
-  std::string log_since() const { return pool_.log().substr(log_before_); }
-  bool logged(std::string_view text) const {
-    return eventually([&] { return log_since().find(text) != std::string::npos; });
-  }
-  void restart() {
-    pool_.start_supervisor();
-    EXPECT_TRUE(logged("took over"));
-  }
   // The pids of both workers, once there are two.
   std::set<pid_t> workers() const {
     std::set<pid_t> pids;
@@ -73,13 +62,6 @@ class SupervisorDeath : public ::testing::Test {
     EXPECT_TRUE(eventually([&] { return pool_.has("holding"); }));
     return std::stoi(read_file(pool_.path("holding")));
   }
-  std::string call(std::string_view text) {
-    return std::string(client_.call("echo", text).value().text());
-  }
-
-  SupervisedPool pool_{kModule, kTwoWorkers};
-  Client client_ = pool_.attach();
-  std::size_t log_before_ = 0;
 };
 
 TEST_F(SupervisorDeath, CallsGoOnAndTheNextOneTakesOverWorkersAndClients) {

@@ -13,52 +13,37 @@
 #include "tests/support/effort.h"
 #include "tests/support/mortal_word.h"
 #include "tests/support/random_source.h"
+#include "tests/support/ring_memory.h"
 
 namespace slotring::shm {
 namespace {
 
 using testing::effort;
 using testing::Mortality;
+using testing::PlainMemory;
 using testing::RandomSource;
+using testing::RingMemory;
 
-constexpr std::uint32_t kCells = 8;
-constexpr std::uint32_t kValues = 100;
-constexpr std::uint64_t kLastPosition = (std::uint64_t{1} << 47) - 1;
+constexpr std::uint32_t kCells = PlainMemory::kCells;
+constexpr std::uint32_t kValues = PlainMemory::kValues;
+constexpr std::uint64_t kLastPosition = PlainMemory::kLastPosition;
 constexpr auto kRelaxed = std::memory_order_relaxed;
 
-template <class Word>
-struct RingMemory {
-  RingMemory() { ring().format(); }
-
-  HintRing<Word> ring() { return {&head, &tail, cells.data(), kCells, kValues}; }
-  std::uint32_t pop_all() {
-    std::uint32_t popped = 0;
-    while (ring().try_pop() && popped <= kCells) ++popped;
-    return popped;
-  }
-  // Whether as many values come out as go in, over several laps.
-  bool works() {
-    for (std::uint32_t lap = 0; lap < 3; ++lap) {
-      for (std::uint32_t i = 0; i < kCells; ++i) {
-        if (!ring().try_push(i)) return false;
-      }
-      if (ring().try_push(0)) return false;
-      for (std::uint32_t i = 0; i < kCells; ++i) {
-        if (ring().try_pop() != i) return false;
-      }
-      if (ring().try_pop()) return false;
+// Whether as many values come out as go in, over several laps.
+template <class Memory>
+bool works(Memory& memory) {
+  for (std::uint32_t lap = 0; lap < 3; ++lap) {
+    for (std::uint32_t i = 0; i < kCells; ++i) {
+      if (!memory.ring().try_push(i)) return false;
     }
-    return true;
+    if (memory.ring().try_push(0)) return false;
+    for (std::uint32_t i = 0; i < kCells; ++i) {
+      if (memory.ring().try_pop() != i) return false;
+    }
+    if (memory.ring().try_pop()) return false;
   }
-  Word& word(std::uint32_t index) {
-    return index == 0 ? head : index == 1 ? tail : cells[index - 2];
-  }
-  static constexpr std::uint32_t kWords = kCells + 2;
-
-  Word head{}, tail{};
-  std::array<Word, kCells> cells{};
-};
-using PlainMemory = RingMemory<std::atomic<std::uint64_t>>;
+  return true;
+}
 
 TEST(RingRepair, PushesAndPopsLeaveASoundRing) {
   RandomSource random;
@@ -147,9 +132,9 @@ TEST(RingRepair, AScribbledRingIsFoundOrWorks) {
         ++found;
         ASSERT_TRUE(memory.ring().is_sound());
       }
-      memory.pop_all();
+      (void)memory.pop_all();
     }
-    ASSERT_TRUE(!memory.ring().is_sound() || memory.works()) << "round " << round;
+    ASSERT_TRUE(!memory.ring().is_sound() || works(memory)) << "round " << round;
   }
   EXPECT_GT(found, effort(10'000)) << "most scribbles are found";
 }
@@ -162,11 +147,11 @@ TEST(RingRepair, ARenewalThatWasKilledIsSeenAndRepeated) {
     const bool survived =
         Mortality::survives(fatal, [&] { memory.ring().renew(std::uint64_t{1} << 40); });
     if (survived) {
-      EXPECT_TRUE(memory.works());
+      EXPECT_TRUE(works(memory));
       break;
     }
     if (!memory.ring().is_sound()) memory.ring().renew(std::uint64_t{1} << 41);
-    EXPECT_TRUE(memory.works()) << "killed at " << fatal;
+    EXPECT_TRUE(works(memory)) << "killed at " << fatal;
   }
 }
 
@@ -227,9 +212,9 @@ TEST(RingRepair, IsRenewedUnderItsUsers) {
   stop.store(true);
   for (std::thread& user : users) user.join();
   for (const auto& count : inside) EXPECT_GE(count.load(), 0) << "it came out twice";
-  memory.pop_all();
+  (void)memory.pop_all();
   EXPECT_TRUE(memory.ring().is_sound());
-  EXPECT_TRUE(memory.works());
+  EXPECT_TRUE(works(memory));
 }
 
 }  // namespace

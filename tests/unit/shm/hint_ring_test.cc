@@ -1,7 +1,6 @@
 #include "client_lib/shm/hint_ring.h"
 
 #include <algorithm>
-#include <array>
 #include <deque>
 #include <vector>
 
@@ -11,54 +10,39 @@
 #include "tests/support/effort.h"
 #include "tests/support/mortal_word.h"
 #include "tests/support/random_source.h"
+#include "tests/support/ring_memory.h"
 
 namespace slotring::shm {
 namespace {
 
 using ::testing::ElementsAre;
 using testing::Mortality;
+using testing::PlainMemory;
+using testing::RingMemory;
 using ::testing::UnorderedElementsAre;
 
-constexpr std::uint32_t kCells = 8;
-constexpr std::uint32_t kValues = 100;
-constexpr std::uint64_t kLastPosition = (std::uint64_t{1} << 47) - 1;
+constexpr std::uint32_t kCells = PlainMemory::kCells;
+constexpr std::uint32_t kValues = PlainMemory::kValues;
+constexpr std::uint64_t kLastPosition = PlainMemory::kLastPosition;
 constexpr auto kRelaxed = std::memory_order_relaxed;
 
-// A ring in private memory.
-template <class Word>
-struct RingMemory {
-  RingMemory() { ring().format(); }
-
-  HintRing<Word> ring() { return {&head, &tail, cells.data(), kCells, kValues}; }
-  std::vector<std::uint32_t> pop_all() {
-    std::vector<std::uint32_t> values;
-    // A ring gives no more than it can hold.
-    while (auto value = ring().try_pop()) {
-      values.push_back(*value);
-      if (values.size() > kCells) break;
-    }
-    return values;
+// An empty ring whose next push goes to `position`.
+template <class Memory>
+void start_at(Memory& memory, std::uint64_t position) {
+  memory.head.store(position, kRelaxed);
+  memory.tail.store(position, kRelaxed);
+  for (std::uint64_t i = 0; i < kCells; ++i) {
+    const std::uint64_t p = (position + i) & kLastPosition;
+    memory.cells[p % kCells].store(p << 17, kRelaxed);
   }
-  // An empty ring whose next push goes to `position`.
-  void start_at(std::uint64_t position) {
-    head.store(position, kRelaxed);
-    tail.store(position, kRelaxed);
-    for (std::uint64_t i = 0; i < kCells; ++i) {
-      const std::uint64_t p = (position + i) & kLastPosition;
-      cells[p % kCells].store(p << 17, kRelaxed);
-    }
-  }
-
-  Word head{}, tail{};
-  std::array<Word, kCells> cells{};
-};
+}
 
 class PlainRing : public ::testing::Test {
  protected:
   bool push(std::uint32_t value) { return memory_.ring().try_push(value); }
   std::optional<std::uint32_t> pop() { return memory_.ring().try_pop(); }
 
-  RingMemory<std::atomic<std::uint64_t>> memory_;
+  PlainMemory memory_;
 };
 
 TEST_F(PlainRing, IsEmptyAtFirst) {
@@ -90,7 +74,7 @@ TEST_F(PlainRing, GoesRoundManyTimes) {
 }
 
 TEST_F(PlainRing, GoesOnPastItsLastPosition) {
-  memory_.start_at(kLastPosition - 3);
+  start_at(memory_, kLastPosition - 3);
   std::deque<std::uint32_t> expected;
   for (std::uint32_t i = 0; i < 40; ++i) {
     ASSERT_TRUE(push(i));

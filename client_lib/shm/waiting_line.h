@@ -71,12 +71,8 @@ class WaitingLine {
   bool take_audit_ring() const;
   // For repair: an audit that sleeps behind a bell that was scribbled over sleeps on a sound one.
   void mend_audit_bell() const;
-  // Blocks until somebody has a place in the line or rings, for the supervisor's audit; `stop` ends
-  // it, by way of interrupt_audit().
-  void await_sleepers(const std::atomic<bool>& stop) const {
-    await_work(stop, [] { return false; });
-  }
-  // The same until somebody has a place, rings, or there is `other_work()`.
+  // Blocks until somebody has a place in the line or rings, or there is `other_work()`, for the
+  // supervisor's audit; `stop` ends it, by way of interrupt_audit().
   void await_work(const std::atomic<bool>& stop, const std::function<bool()>& other_work) const;
   // As ring_audit(), and wakes it even where its bell was scribbled over.
   void interrupt_audit() const;

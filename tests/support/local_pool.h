@@ -29,6 +29,11 @@ inline layout::Geometry small_geometry(std::uint32_t workers = 1, std::uint32_t 
           .warm_bytes = 16 * 1024};
 }
 
+// What the supervisor's audit does when it has nothing but the line to look after.
+inline void await_sleepers(const shm::WaitingLine& line, const std::atomic<bool>& stop) {
+  line.await_work(stop, [] { return false; });
+}
+
 class LocalPool {
  public:
   explicit LocalPool(const layout::Geometry& geometry = small_geometry())

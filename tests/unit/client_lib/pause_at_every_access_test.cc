@@ -92,7 +92,16 @@ class PauseAtEveryAccess : public ::testing::Test {
 };
 
 void nothing(Bench&) {}
-std::unique_ptr<Caller> make_caller(Bench& bench) { return std::make_unique<Caller>(bench.pool); }
+std::unique_ptr<Caller> make_caller_that_called(Bench& bench) {
+  auto caller = std::make_unique<Caller>(bench.pool);
+  caller->lease = submit(*caller->client, "hello").value();
+  return caller;
+}
+std::unique_ptr<Caller> make_caller_with_a_slot(Bench& bench) {
+  auto caller = std::make_unique<Caller>(bench.pool);
+  caller->lease = caller->client->claim(kNever).value();
+  return caller;
+}
 
 TEST_F(PauseAtEveryAccess, OfAClaimWhileTheSlotIsReleased) {
   race([](Bench& b) { b.pool.set_word(0, kClaimed); }, [](Bench& b) { return b.slots(); },
@@ -119,7 +128,7 @@ TEST_F(PauseAtEveryAccess, OfTheAuditWhileACallerComesToWait) {
   race(
       nothing, [](Bench& b) { return b.slots(); },
       [](const shm::SlotPool& slots) {
-        slots.line().await_sleepers(std::atomic<bool>{false});
+        testing::await_sleepers(slots.line(), std::atomic<bool>{false});
         return true;
       },
       [](Bench& b) {
@@ -131,13 +140,7 @@ TEST_F(PauseAtEveryAccess, OfTheAuditWhileACallerComesToWait) {
 
 TEST_F(PauseAtEveryAccess, OfACallersWaitWhileItsReplyComes) {
   race(
-      nothing,
-      [](Bench& b) {
-        auto caller = make_caller(b);
-        caller->lease = submit(*caller->client, "hello").value();
-        return caller;
-      },
-      [](auto& caller) { return caller->gets_reply(); },
+      nothing, make_caller_that_called, [](auto& caller) { return caller->gets_reply(); },
       [](Bench& b) { EchoWorker::echo(b.seat, b.seat.try_next().value()); }, anything);
 }
 
@@ -174,12 +177,7 @@ TEST_F(PauseAtEveryAccess, OfAWorkersWaitWhileARequestComes) {
 
 TEST_F(PauseAtEveryAccess, OfASubmitWhileItsWorkerGoesToSleep) {
   race(
-      nothing,
-      [](Bench& b) {
-        auto caller = make_caller(b);
-        caller->lease = caller->client->claim(kNever).value();
-        return caller;
-      },
+      nothing, make_caller_with_a_slot,
       [](auto& caller) {
         return caller->lease->submit("echo", PayloadKind::kEmpty, 0).ok() &&
                caller->lease->wait().ok();
@@ -199,12 +197,7 @@ TEST_F(PauseAtEveryAccess, OfASubmitWhileItsWorkerGoesToSleep) {
 
 TEST_F(PauseAtEveryAccess, OfASubmitWhileItsSeatRetires) {
   race(
-      nothing,
-      [](Bench& b) {
-        auto caller = make_caller(b);
-        caller->lease = caller->client->claim(kNever).value();
-        return caller;
-      },
+      nothing, make_caller_with_a_slot,
       [](auto& caller) {
         const Status sent = caller->lease->submit("echo", PayloadKind::kEmpty, 0);
         if (!sent) return sent.error().code == ErrorCode::kWorkerUnavailable;
@@ -221,12 +214,7 @@ TEST_F(PauseAtEveryAccess, OfASubmitWhileItsSeatRetires) {
 
 TEST_F(PauseAtEveryAccess, OfACancelWhileTheWorkerAnswers) {
   race(
-      nothing,
-      [](Bench& b) {
-        auto caller = make_caller(b);
-        caller->lease = submit(*caller->client, "hello").value();
-        return caller;
-      },
+      nothing, make_caller_that_called,
       [](auto& caller) {
         caller->lease->release();
         return true;

@@ -238,7 +238,7 @@ TEST_F(RepairTest, WakesAWorkerBehindABellThatWasScribbledOver) {
 
 TEST_F(RepairTest, WakesAnAuditBehindABellThatWasScribbledOver) {
   std::atomic<bool> stop{false};
-  std::thread audit([&] { pool_.pool().line().await_sleepers(stop); });
+  std::thread audit([&] { testing::await_sleepers(pool_.pool().line(), stop); });
   const auto waiter = pool_.pool().line().try_register(0);
   pool_.segment().header().audit_bell.store(7);  // nobody rings a bell that rings
   repair();

@@ -178,7 +178,7 @@ TEST_F(WaitingLineTest, HandsOutEachPlaceOnceAmongThreads) {
 
 TEST_F(WaitingLineTest, TellsTheAuditThatSomebodySleeps) {
   std::atomic<bool> stop{false};
-  std::thread audit([&] { line().await_sleepers(stop); });
+  std::thread audit([&] { testing::await_sleepers(line(), stop); });
   const WaiterIndex waiter = enter();
   EXPECT_FALSE(line().sleep(waiter, soon(1)));
   audit.join();
@@ -186,12 +186,12 @@ TEST_F(WaitingLineTest, TellsTheAuditThatSomebodySleeps) {
 
 TEST_F(WaitingLineTest, DoesNotLetTheAuditSleepWhileSomebodyWaits) {
   enter();
-  line().await_sleepers(std::atomic<bool>{false});
+  testing::await_sleepers(line(), std::atomic<bool>{false});
 }
 
 TEST_F(WaitingLineTest, EndsTheAuditsSleepWhenAsked) {
   std::atomic<bool> stop{false};
-  std::thread audit([&] { line().await_sleepers(stop); });
+  std::thread audit([&] { testing::await_sleepers(line(), stop); });
   stop.store(true);
   line().interrupt_audit();
   audit.join();
@@ -202,7 +202,7 @@ TEST_F(WaitingLineTest, LosesNoBellBetweenSleepersAndTheAudit) {
   std::atomic<bool> stop{false};
   std::thread audit([&] {
     while (!stop.load()) {
-      line().await_sleepers(stop);
+      testing::await_sleepers(line(), stop);
       line().wake_all();
     }
   });
@@ -221,7 +221,7 @@ TEST_F(WaitingLineTest, LosesNoBellBetweenSleepersAndTheAudit) {
 TEST_F(WaitingLineTest, WakesTheAuditAlthoughAnEarlierRingerDiedBeforeItsSystemCall) {
   std::atomic<bool> stop{false};
   std::atomic<std::uint32_t>& bell = pool_.segment().header().audit_bell;
-  std::thread audit([&] { line().await_sleepers(stop); });
+  std::thread audit([&] { testing::await_sleepers(line(), stop); });
   EXPECT_TRUE(
       eventually([&] { return bell.load() == Doorbell<std::atomic<std::uint32_t>>::kSleeps; }));
   bell.fetch_or(1);  // as ring_audit() before futex_wake()
@@ -234,7 +234,7 @@ TEST_F(WaitingLineTest, KeepsTheAuditAwakeForOneWhoseWakerDiedBeforeItsSystemCal
   EXPECT_TRUE(line().wake_one());
   EXPECT_TRUE(woken(waiter));  // and perhaps asleep
   EXPECT_EQ(line().count_waiting(), 0u);
-  line().await_sleepers(std::atomic<bool>{false});
+  testing::await_sleepers(line(), std::atomic<bool>{false});
   line().leave(waiter);
   EXPECT_FALSE(line().occupied());
 }

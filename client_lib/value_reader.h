@@ -29,7 +29,9 @@ std::vector<std::uint8_t> copy_value(flexbuffers::Reference value);
 //     if (Status read = reply.status(); !read) return std::move(read).error();
 class MapReader {
  public:
+  // Borrows `value`.
   MapReader(std::string_view what, const std::vector<std::uint8_t>& value);
+  MapReader(std::string_view what, std::vector<std::uint8_t>&& value) = delete;
 
   std::string text(const char* key);
   std::int64_t integer(const char* key);

@@ -14,7 +14,8 @@
 // CallOptions::idempotent is safe with all of them but execute_program(), where it depends on the
 // program, and shutdown().
 //
-// As thread-safe as the Client, which outlives it.
+// As thread-safe as the Client, which outlives it. Who uses it links FlatBuffers' own library, too
+// (flatbuffers::flatbuffers), as for reading values.
 
 #ifndef SLOTRING_PROGRAMS_H_
 #define SLOTRING_PROGRAMS_H_

@@ -1,5 +1,7 @@
 #include "client_lib/value_reader.h"
 
+#include <functional>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -36,7 +38,8 @@ std::vector<std::uint8_t> everything() {
 }
 
 TEST(ValueReader, ReadsAMapOfTheShapeThatIsAskedFor) {
-  MapReader reader("a test", everything());
+  const std::vector<std::uint8_t> value = everything();
+  MapReader reader("a test", value);
   EXPECT_EQ(reader.text("text"), "a\xC3\xA4");
   EXPECT_EQ(reader.integer("integer"), -3);
   EXPECT_EQ(reader.count("large"), UINT64_MAX);
@@ -51,7 +54,8 @@ TEST(ValueReader, ReadsAMapOfTheShapeThatIsAskedFor) {
 }
 
 TEST(ValueReader, TellsTheFirstThingThatIsOfAnotherShape) {
-  MapReader reader("a test", everything());
+  const std::vector<std::uint8_t> value = everything();
+  MapReader reader("a test", value);
   EXPECT_EQ(reader.text("missing"), "");
   EXPECT_EQ(reader.integer("text"), 0);
   EXPECT_EQ(reader.status().error().code, ErrorCode::kBadFrame);
@@ -64,11 +68,11 @@ TEST(ValueReader, TellsTheFirstThingThatIsOfAnotherShape) {
            [](MapReader& r) { (void)r.list("inner"); },
            [](MapReader& r) { (void)r.map("texts"); },
        }) {
-    MapReader other("a test", everything());
+    MapReader other("a test", value);
     ask(other);
     EXPECT_FALSE(other.status().ok());
   }
-  MapReader inner = MapReader("a test", everything()).inner("text");
+  MapReader inner = MapReader("a test", value).inner("text");
   EXPECT_FALSE(inner.status().ok());
 }
 

@@ -91,8 +91,10 @@ class Programs:
         failed = True
         started = time.perf_counter()
         try:
-            result = built.program(inputs)
-            seconds = time.perf_counter() - started
+            try:
+                result = built.program(inputs)
+            finally:
+                seconds = time.perf_counter() - started
             outputs = signature.check_outputs(result)
             failed = False
         except CallError:
@@ -104,9 +106,8 @@ class Programs:
         except Exception as error:
             raise ProgramError(f"the program {wanted['name']!r} failed", error) from error
         finally:
-            took = time.perf_counter() - started
             for figures in (self._figures, built.figures):
-                figures.count(took, failed)
+                figures.count(seconds, failed)
         return {
             "name": wanted["name"],
             "scope": record.scope,

@@ -126,6 +126,14 @@ const LastOperation kOperations[] = {
        const Result<Lease> lease = p.client->claim(1);
        return lease.ok() || lease.error().code == ErrorCode::kDeadlineExceeded;
      }},
+    // Of the one seat, and given back to whoever may want it.
+    {"ClaimOnSeat", kClientPeer, kNobody, nothing,
+     [](Peers& p) {
+       const shm::SlotPool& pool = p.pool->pool();
+       const Result<shm::Claim> claim = pool.claim_on(kOperatingClient, 0, 1);
+       if (!claim) return claim.error().retryable;  // others may have them all, or the worker
+       return pool.try_release(claim->slot, claim->word, shm::Actor::kClient);
+     }},
     {"Submit", kClientPeer, kNobody, [](Peers& p) { p.claim(); },
      [](Peers& p) { return p.lease().submit("echo", PayloadKind::kEmpty, 0).ok(); }},
     // Above the part of its area that is always backed by memory.

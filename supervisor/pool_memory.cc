@@ -74,7 +74,8 @@ void PoolMemory::mend(const shm::SlotPool& slots, const Log& log) const {
     log->error("memory that a peer gave back cannot be had again: {}",
                reserved.error().to_string());
   };
-  const std::uint64_t control_bytes = layout::ControlOffsets(geometry).total;
+  // Behind that each client backs what it counts in.
+  const std::uint64_t control_bytes = layout::ControlOffsets(geometry).reserved;
   if (shm::backed_bytes(segment_.memory()) != control_bytes) {
     reserve(segment_.memory(), 0, control_bytes);
   }

@@ -132,7 +132,9 @@ TEST(Lessons, AThousandClaimsAndCancelsWhileWorkersStartLoseNoSlotAndTimeOutsSti
   // One worker after the other may go on, while all clients claim.
   for (int worker = 0; worker < kStarting; ++worker) {
     ASSERT_TRUE(eventually([&] { return tally->ended.load() >= 200 * (worker + 1); }));
-    if (worker == 0) EXPECT_EQ(tally->claimed.load(), 0);
+    if (worker == 0) {
+      EXPECT_EQ(tally->claimed.load(), 0);
+    }
     write_file(pool.path("start-" + std::to_string(worker)), "");
   }
   EXPECT_TRUE(pool.logs("ready: 4 workers"));

@@ -176,7 +176,7 @@ Status ClientCore::send(Lease& lease) {
   // After the store of REQUESTED (seq_cst, both): either the reaper of a retired seat sees the
   // request in its walk, or this sees that the seat is retired.
   const SeatState state = joined_.segment->seat_word(joined_.segment->seat_of(lease.slot_)).state;
-  if (state == SeatState::kRetired || state == SeatState::kVacant || state == SeatState::kDormant) {
+  if (state == SeatState::kRetired || state == SeatState::kVacant) {
     if (end_call(lease) == SlotState::kRequested) {
       return Error{.code = ErrorCode::kWorkerUnavailable,
                    .message = "the slot's worker left for good before the call was sent",

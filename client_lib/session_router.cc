@@ -30,6 +30,8 @@ bool is_expected(const layout::SeatWord& seat, const SessionWord& session) {
     case SeatState::kLost:
       return true;
     case SeatState::kDraining:
+      // One that is sent away for being idle keeps nothing that a session needs, or stays.
+      return !seat.returns || session.has_state();
     case SeatState::kVacant:
     case SeatState::kRetired:
     case SeatState::kDormant:

@@ -44,6 +44,7 @@ Status send_rejoined(int socket);
 // With where the worker is to write its stdout and stderr to.
 Status send_resumed(int socket, int output, int error_output);
 Status send_upgrading(int socket, const std::string& waits);
+Status send_broadcasted(int socket, std::uint32_t epoch);
 
 }  // namespace slotring::supervisor
 

@@ -32,6 +32,7 @@
 #include "supervisor/reception.h"
 #include "supervisor/seat.h"
 #include "supervisor/seat_sockets.h"
+#include "supervisor/settings.h"
 #include "supervisor/staffing.h"
 
 namespace slotring::supervisor {

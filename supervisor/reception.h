@@ -53,6 +53,10 @@ class Reception {
   // to wait for a restart all the same, or the error.
   using Upgrade = std::function<Result<std::string>()>;
   void set_upgrade(Upgrade upgrade) { upgrade_ = std::move(upgrade); }
+  // What a client asks for with Broadcast: keeps the setting, returns its epoch. An error of it is
+  // what the client is told.
+  using RecordSetting = std::function<Result<std::uint32_t>(shm::Setting)>;
+  void set_broadcast(RecordSetting record) { record_setting_ = std::move(record); }
   // From now on whoever says Hello as a client is refused with POOL_DRAINING.
   void refuse_clients() { draining_ = true; }
 
@@ -111,6 +115,7 @@ class Reception {
   const PoolMemory& memory_;
   ClientTable clients_;
   Upgrade upgrade_;
+  RecordSetting record_setting_;
   std::function<void()> reclaimed_ = [] {};
   bool draining_ = false;
 

@@ -58,11 +58,6 @@ bool may_have_worker(SeatState state) {
          state == SeatState::kDraining;
 }
 
-// No successor comes by itself for calls that wait for one.
-bool is_left_for_good(SeatState state) {
-  return state == SeatState::kRetired || state == SeatState::kDormant;
-}
-
 bool is_with_worker(SlotState state) {
   return state == SlotState::kRunning || state == SlotState::kAbandoned;
 }
@@ -171,16 +166,18 @@ class Repairer {
         walked = walked && !is_left_by_worker(slot, seat_state(seat));
       }
       if (walked) continue;
-      done_.slots += reclaim_worker(pool_, seat, truth_.seats[seat].word.generation,
-                                    is_left_for_good(seat_state(seat)));
+      const bool retired = seat_state(seat) == SeatState::kRetired;
+      done_.slots += reclaim_worker(pool_, seat, truth_.seats[seat].word.generation, retired);
     }
   }
 
   // Whether the walk of a dead worker's slots would not have left the slot so.
   bool is_left_by_worker(SlotIndex slot, SeatState seat) const {
-    if (seat != SeatState::kLost && !is_left_for_good(seat)) return false;
+    if (seat != SeatState::kLost && seat != SeatState::kRetired && seat != SeatState::kDormant) {
+      return false;
+    }
     const SlotState state = load_slot(pool_.word(slot)).state;
-    return is_with_worker(state) || (state == SlotState::kRequested && is_left_for_good(seat));
+    return is_with_worker(state) || (state == SlotState::kRequested && seat == SeatState::kRetired);
   }
 
   bool mend_slot(SlotIndex slot, SeatState seat) const {

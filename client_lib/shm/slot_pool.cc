@@ -28,8 +28,11 @@ bool try_disown(const SlotPool& pool, SlotIndex slot, const SlotWord& seen) {
 }
 
 // Whether the seat has a worker that calls may go to, or gets one by itself.
-bool is_expected(SeatState state) {
-  return state == SeatState::kReady || state == SeatState::kStarting || state == SeatState::kLost;
+bool is_expected(const layout::SeatWord& seat) {
+  // One that is sent away for being idle stays after all, if it is not, or leaves its seat dormant.
+  if (seat.state == SeatState::kDraining) return seat.returns;
+  return seat.state == SeatState::kReady || seat.state == SeatState::kStarting ||
+         seat.state == SeatState::kLost;
 }
 
 }  // namespace
@@ -247,9 +250,9 @@ Status SlotPool::check_after_sleep(MonotonicNs deadline, const std::stop_token& 
 Status SlotPool::check_workers_expected() const {
   bool draining = false;
   for (SeatIndex seat = 0; seat < segment_->geometry().max_workers; ++seat) {
-    const SeatState state = segment_->seat_word(seat).state;
-    if (is_expected(state) || state == SeatState::kDormant) return Done{};
-    draining = draining || state == SeatState::kDraining;
+    const layout::SeatWord word = segment_->seat_word(seat);
+    if (is_expected(word) || word.state == SeatState::kDormant) return Done{};
+    draining = draining || word.state == SeatState::kDraining;
   }
   if (draining) {
     return Error{.code = ErrorCode::kPoolDraining,
@@ -262,15 +265,15 @@ Status SlotPool::check_workers_expected() const {
 }
 
 Status SlotPool::check_worker_expected(SeatIndex seat) const {
-  const SeatState state = segment_->seat_word(seat).state;
-  if (is_expected(state)) return Done{};
+  const layout::SeatWord word = segment_->seat_word(seat);
+  if (is_expected(word)) return Done{};
   // Where the whole pool goes, that is what to say.
   if (Status pool = check_workers_expected(); !pool) return pool;
   return Error{.code = ErrorCode::kWorkerUnavailable,
                .message =
                    "the worker that the call was for is not there, and no successor is "
                    "due: its seat is " +
-                   std::string(layout::to_string(state)),
+                   std::string(layout::to_string(word.state)),
                .retryable = true};
 }
 

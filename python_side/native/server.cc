@@ -73,8 +73,9 @@ void Server::run(const shm::RunningCall& call, const SlowPath& slow_path) {
   if (settings_.due()) [[unlikely]]
     make_settings(slow_path);
   const Method* method = find(call);
-  Result<WrittenReply> outcome =
-      method != nullptr ? invoke(*method, call, slow_path) : no_such_method(call, slow_path);
+  Ref session;
+  Result<WrittenReply> outcome = method != nullptr ? invoke(*method, call, slow_path, session)
+                                                   : no_such_method(call, slow_path);
   end_if_disowned();
   if (method != nullptr) {
     if (Status closed = views_.close(call, method->name); !closed) {
@@ -113,10 +114,16 @@ void Server::end_if_disowned() const {
   ::_exit(1);
 }
 
-// All references to the request and the result are gone when this returns.
+// All references to the request and the result are gone when this returns, but for what the
+// session's state has of them.
 Result<WrittenReply> Server::invoke(const Method& method, const shm::RunningCall& call,
-                                    const SlowPath& slow_path) {
+                                    const SlowPath& slow_path, Ref& session) {
   if (method.broadcast_only) return broadcast_only(method);
+  if (!call.session.empty()) [[unlikely]] {
+    Result<Ref> opened = open_session(slow_path.sessions, slow_path.describe, call);
+    if (!opened) return opened.error();
+    session = *std::move(opened);
+  }
   const Result<Ref> request = open_request(call);
   if (!request) return request.error();
   PyObject* argument = request->get();

@@ -206,6 +206,12 @@ PyObject* get_generation(PyObject* self, void* /*closure*/) {
   return PyLong_FromUnsignedLong(joined_of(self).server.seat().generation());
 }
 
+PyObject* get_sessions(PyObject* self, void* /*closure*/) {
+  const auto* state = static_cast<ModuleState*>(PyType_GetModuleState(Py_TYPE(self)));
+  return new_session_table(state->session_table_type, self, joined_of(self).server.seat())
+      .release();
+}
+
 // What SeatRecord says: this worker's own word for the call that it runs. A call that waits for
 // settings does not run yet: what cancels it must not cancel their making.
 PyObject* get_running(PyObject* self, void* /*closure*/) {

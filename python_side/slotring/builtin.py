@@ -1,4 +1,4 @@
-"""Methods that every worker has: ``ping``, ``methods`` and ``settings``."""
+"""Methods that every worker has, for pings, settings, sessions, and to list what there is."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ import time
 from typing import Any
 
 from slotring import _native, errors
+from slotring.errors import CallError, ErrorCode
 from slotring.handlers import Method, as_method
 from slotring.worker_sessions import WorkerSessions
 
-NAMES = ("methods", "ping", "settings")
+NAMES = ("end_session", "methods", "ping", "sessions", "settings")
+
+# How many sessions are listed unless the request says {"most": n}.
+_LISTED_SESSIONS = 1000
 
 
 def make(
@@ -42,6 +46,18 @@ def make(
             {"name": m.name, "signature": m.signature, "summary": m.summary} for m in all_methods
         ]
 
+    def list_sessions(request: Any) -> list[dict[str, Any]]:
+        """Lists the pool's sessions, those used last first: at most {"most": 1000}."""
+        most = request.get("most", _LISTED_SESSIONS) if isinstance(request, dict) else None
+        return sessions.listing(_LISTED_SESSIONS if most is None else int(most))
+
+    def end_session(request: Any, ctx: _native.Context) -> dict[str, Any]:
+        """Ends the session that it is called in; its state is gone then."""
+        if ctx.session is None:
+            raise CallError("call it in the session to end", ErrorCode.INVALID_ARGUMENT)
+        sessions.end(ctx.session)
+        return {"ended": True}
+
     def settings(request: Any) -> list[dict[str, Any]] | dict[str, Any] | None:
         """Lists the pool's settings as this worker has made them; with a key, that one alone.
 
@@ -60,12 +76,22 @@ def make(
         return None
 
     all_methods += [
+        as_method("end_session", end_session),
         as_method("methods", list_methods),
         as_method("ping", ping),
+        as_method("sessions", list_sessions),
         as_method("settings", settings),
         *methods,
     ]
     return all_methods
+
+
+def dspy_available() -> bool:
+    """Whether DSPy can be imported here; it is not imported for that."""
+    try:
+        return importlib.util.find_spec("dspy") is not None
+    except (ImportError, ValueError):  # of a finder, or a module put there by hand
+        return False
 
 
 def _setting(

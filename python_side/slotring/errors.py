@@ -75,6 +75,19 @@ class CallError(Exception):
         self.retryable = bool(retryable)
 
 
+class ProgramError(CallError):
+    """A program failed (slotring.programs). With a cause, the caller learns its type, and where.
+
+    A failure that comes from no exception has no cause.
+    """
+
+    def __init__(self, message: str, cause: BaseException | None = None) -> None:
+        if cause is not None:
+            message = f"{message}: {type_name(cause)}: {_text_of(cause)}"
+        super().__init__(message, ErrorCode.PROGRAM_FAILED)
+        self.cause = cause
+
+
 class Recorded(Exception):
     """Ends its call with an error that was described before. Not for user code."""
 

@@ -183,6 +183,12 @@ def _make_service(
             mark = _mark_of(_function_of(attribute))
         if mark is not None and mark.role == "handler":
             yield _method(mark, getattr(instance, name), loop)
+        elif mark is not None and mark.role in _HOOKS:
+            _add_hook(hooks, mark, loop.plain(getattr(instance, name)))
+
+
+def _add_hook(hooks: Hooks, mark: _Mark, hook: Callable[..., Any]) -> None:
+    (hooks.start if mark.role == "session_start" else hooks.end).append(hook)
 
 
 def _attributes(cls: type) -> Iterator[tuple[str, Any]]:

@@ -30,7 +30,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 
-from slotring import _native, builtin, errors, handlers, output, worker_sessions
+from slotring import _native, builtin, errors, handlers, lifetime, output, worker_sessions
 from slotring.coroutines import Coroutines
 from slotring.sessions import Hooks
 
@@ -141,6 +141,7 @@ def _set_up(
             raise ValueError(f"every worker has a method {method.name!r}; choose another name")
     sessions = worker_sessions.WorkerSessions(worker, store, hooks, options.session_ttl_s)
     methods = builtin.make(worker, methods, sessions)
+    lifetime.bind(lifetime.Ends(worker.stop, sessions.end))
     if len(methods) > _native.MAX_METHODS:
         raise ValueError(f"{len(methods)} methods, of at most {_native.MAX_METHODS}")
     return methods, sessions

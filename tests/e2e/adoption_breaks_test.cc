@@ -51,7 +51,7 @@ constexpr std::string_view kTwoWorkers = "workers = 2\n";
 class AdoptionBreaks : public MortalSupervisor {
  public:
   explicit AdoptionBreaks(std::string_view keys = kTwoWorkers)
-      : MortalSupervisor(kModule, keys, "pools\n") {}  // all are ready
+      : MortalSupervisor(kModule, keys, " supervisor: ready: ") {}  // all are ready
 
  protected:
   std::set<pid_t> workers() const {

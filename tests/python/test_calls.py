@@ -288,12 +288,19 @@ def test_ping_and_methods_are_built_in(pool):
     assert 0 <= ping["uptime_s"] < 60
     assert sorted(ping["versions"]) == ["python", "slotring"]
     methods = {method["name"]: method for method in pool.call("methods")}
-    assert sorted(methods) == ["classify", "methods", "ping", "settings"]
+    assert sorted(methods) == [
+        "classify",
+        "end_session",
+        "methods",
+        "ping",
+        "sessions",
+        "settings",
+    ]
     assert methods["classify"]["summary"] == "Tells the digit."
     assert methods["classify"]["signature"] == "classify(request)"
     assert worker.outcome == (
         "ready",
-        ["methods", "ping", "settings", "classify"],
+        ["end_session", "methods", "ping", "sessions", "settings", "classify"],
         f"CPython {ping['versions']['python']}",
     )
 

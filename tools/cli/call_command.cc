@@ -129,13 +129,19 @@ int run_call(const CallArguments& arguments) {
   const OwnedPayload payload = read_payload(arguments);
   const std::string pool = resolve_pool(arguments.pool).value();
   Client client = Client::attach(pool, {.name = "slotring call"}).value();
-  const Reply reply = client
-                          .call(arguments.method, payload.view(),
-                                {.timeout = timeout_of(arguments.timeout_s),
-                                 .session = arguments.session,
-                                 .session_mode = arguments.session_mode})
-                          .value();
-  print_reply(reply, arguments);
+  if (arguments.broadcast) return broadcast(client, arguments, payload.view());
+  const Result<Reply> reply =
+      client.call(arguments.method, payload.view(),
+                  {.timeout = timeout_of(arguments.timeout_s),
+                   .session = arguments.session,
+                   .session_mode = arguments.session_mode});
+  // The handler has not run: what is meant is what it is for.
+  if (!reply && reply.error().code == ErrorCode::kBroadcastOnly) {
+    return broadcast(client, arguments, payload.view());
+  }
+  if (!reply) throw Exception(reply.error());
+  print_reply(*reply, arguments);
+  return 0;
 }
 
 int call(const CallArguments& arguments) {
@@ -214,7 +220,9 @@ void add_call(CLI::App& root, Work& chosen) {
       "  slotring call add '{\"a\": 2, \"b\": 3}'\n"
       "  slotring call echo --bytes hello\n"
       "  slotring call add_to_cart '\"apple\"' --session user-42\n"
-      "  slotring call -p vision resize --file cat.png --raw > small.png\n\n" +
+      "  slotring call -p vision resize --file cat.png --raw > small.png\n"
+      "  slotring call --broadcast configure_lm '{\"model\": \"small\"}'\n\n"
+      "A broadcast prints what came of it in each worker, and ends with 1 when one has failed.\n" +
       std::string(exit_code_help()) + "\n");
   command->callback([arguments, &chosen] { chosen = [arguments] { return call(*arguments); }; });
 }

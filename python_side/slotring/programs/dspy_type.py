@@ -90,7 +90,7 @@ def field_names(dspy: Any, signature: Signature) -> dict[str, str]:
     for name in names:
         alias = name
         if name not in used:
-            alias = f"{name.strip('_') or 'a'}_field"
+            alias = f"field_{name.strip('_')}"
             while alias in used or _is_taken(dspy, alias):
                 alias += "_"
             used.add(alias)

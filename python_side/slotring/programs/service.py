@@ -44,7 +44,7 @@ class Programs:
         self._figures = Figures()
         self._language_model = LanguageModel()
 
-    @handler  # TODO broadcast=True
+    @handler(broadcast=True)
     def configure_lm(self, request: Any) -> dict[str, Any]:
         """Says which language model DSPy's programs use. By broadcast only."""
         return self._language_model.configure(request)

@@ -7,17 +7,15 @@
 #include <Python.h>
 
 #include <algorithm>
-#include <map>
 #include <string>
 #include <vector>
 
-#include "client_lib/client_core.h"
 #include "client_lib/shm/observed_call.h"
 #include "client_lib/shm/peer_socket.h"
 #include "python_side/native/buffer_view.h"
 #include "python_side/native/python_ref.h"
-#include "supervisor/settings.h"
-#include "tests/support/local_pool.h"
+#include "tests/python/harness/pool.h"
+#include "tests/python/harness/session_methods.h"
 
 namespace slotring::testing {
 namespace {
@@ -25,41 +23,6 @@ namespace {
 using python::BufferView;
 using python::GilRelease;
 using python::Ref;
-
-struct Supervised {
-  explicit Supervised(const layout::Geometry& geometry)
-      : pool(geometry), client(pool.client()), session_calls(pool) {}
-
-  LocalPool pool;
-  supervisor::Settings settings{pool.segment()};
-  std::unique_ptr<internal::ClientCore> client;
-  SessionCalls session_calls;
-  std::map<long, Lease> calls;
-  long next_ticket = 1;
-};
-
-struct Pool {
-  PyObject_HEAD Supervised* supervised;
-};
-
-Supervised& of(PyObject* self) { return *reinterpret_cast<Pool*>(self)->supervised; }
-
-PyObject* none() { return Ref::share(Py_None).release(); }
-
-// Raises slotring_harness.CallFailed(code, message, python_type, traceback, retryable).
-PyObject* raise(PyObject* self, const Error& error) {
-  auto* failed = static_cast<PyObject**>(PyType_GetModuleState(Py_TYPE(self)));
-  const std::string code(to_string(error.code));
-  const Ref arguments = Ref::steal(Py_BuildValue("(ssssO)", code.c_str(), error.message.c_str(),
-                                                 error.python_type.c_str(), error.traceback.c_str(),
-                                                 error.retryable ? Py_True : Py_False));
-  if (arguments) PyErr_SetObject(*failed, arguments.get());
-  return nullptr;
-}
-
-shm::MonotonicNs deadline_in(double seconds) {
-  return shm::monotonic_now() + static_cast<std::uint64_t>(seconds * 1e9);
-}
 
 PyObject* new_pool(PyTypeObject* type, PyObject* arguments, PyObject* /*keywords*/) {
   layout::Geometry geometry = small_geometry();
@@ -284,86 +247,6 @@ PyObject* settings_told(PyObject* self, PyObject* /*none*/) {
 // cancel_rings(): how often the worker's cancel_bell was rung.
 PyObject* cancel_rings(PyObject* self, PyObject* /*none*/) {
   return PyLong_FromUnsignedLong(of(self).pool.segment().seat(0).cancel_bell.load());
-}
-
-// start_in_session(seat, session, method, kind, payload, timeout_s): the slot of the call.
-PyObject* start_in_session(PyObject* self, PyObject* arguments) {
-  unsigned seat = 0;
-  const char* session = nullptr;
-  const char* method = nullptr;
-  int kind = 0;
-  PyObject* payload = nullptr;
-  double timeout_s = 0;
-  if (!PyArg_ParseTuple(arguments, "IssiOd", &seat, &session, &method, &kind, &payload,
-                        &timeout_s)) {
-    return nullptr;
-  }
-  const BufferView bytes(payload, PyBUF_SIMPLE);
-  if (!bytes.held()) return nullptr;
-  const auto* begin = static_cast<const std::byte*>(bytes->buf);
-  const Result<shm::SlotIndex> slot = of(self).session_calls.start(
-      seat, {session, method, kind, {begin, begin + bytes->len}}, deadline_in(timeout_s));
-  return slot ? PyLong_FromUnsignedLong(*slot) : raise(self, slot.error());
-}
-
-// finish_in_session(slot): waits; returns (kind, bytes).
-PyObject* finish_in_session(PyObject* self, PyObject* slot) {
-  const auto index = static_cast<shm::SlotIndex>(PyLong_AsUnsignedLong(slot));
-  std::optional<Result<SessionReply>> reply;
-  {
-    const GilRelease released;
-    reply = of(self).session_calls.finish(index);
-  }
-  if (!*reply) return raise(self, reply->error());
-  return Py_BuildValue("(iy#)", (*reply)->kind,
-                       reinterpret_cast<const char*>((*reply)->bytes.data()),
-                       static_cast<Py_ssize_t>((*reply)->bytes.size()));
-}
-
-// session(name): (home seat or -1, has state) of its record; None when there is none.
-PyObject* session(PyObject* self, PyObject* name) {
-  const shm::SessionTable& table = of(self).session_calls.table();
-  const auto found = table.find(PyUnicode_AsUTF8AndSize(name, nullptr));
-  if (!found) return raise(self, found.error());
-  if (!*found) return none();
-  const shm::SessionWord word = (*found)->word;
-  return Py_BuildValue("(iO)", word.home - 1, word.has_state() ? Py_True : Py_False);
-}
-
-PyObject* end_session(PyObject* self, PyObject* name) {
-  const bool ended = of(self).session_calls.end(PyUnicode_AsUTF8AndSize(name, nullptr));
-  return PyBool_FromLong(ended ? 1 : 0);
-}
-
-PyObject* lose_session(PyObject* self, PyObject* name) {
-  const bool lost = of(self).session_calls.lose(PyUnicode_AsUTF8AndSize(name, nullptr));
-  return PyBool_FromLong(lost ? 1 : 0);
-}
-
-// age_session(name, seconds): it was last used so long ago.
-PyObject* age_session(PyObject* self, PyObject* arguments) {
-  const char* name = nullptr;
-  double seconds = 0;
-  if (!PyArg_ParseTuple(arguments, "sd", &name, &seconds)) return nullptr;
-  const bool found = of(self).session_calls.age(name, static_cast<std::uint64_t>(seconds * 1e9));
-  return PyBool_FromLong(found ? 1 : 0);
-}
-
-// service(seat): (calls by category, total ns, calls by latency bucket) that its worker counted.
-PyObject* service(PyObject* self, PyObject* seat) {
-  const auto index = static_cast<shm::SeatIndex>(PyLong_AsUnsignedLong(seat));
-  const layout::CallStats& stats = of(self).pool.segment().seat_stats(index);
-  const auto list = [](const auto& counts) {
-    Ref made = Ref::steal(PyList_New(0));
-    for (const auto& count : counts) {
-      const Ref number = Ref::steal(PyLong_FromUnsignedLongLong(count.load()));
-      PyList_Append(made.get(), number.get());
-    }
-    return made;
-  };
-  return Py_BuildValue("(OKO)", list(stats.ended).get(),
-                       static_cast<unsigned long long>(stats.total_ns.load()),
-                       list(stats.latency).get());
 }
 
 // round_trips(method, payload, count): nanoseconds of each call, sorted.

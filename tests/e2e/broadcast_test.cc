@@ -45,7 +45,7 @@ def die(request):
 class Broadcast : public ::testing::Test {
  protected:
   explicit Broadcast(std::string_view keys = "workers = 3\n") : pool_(kModule, keys) {
-    EXPECT_TRUE(pool_.logs("ready: 1 pools"));
+    EXPECT_TRUE(pool_.logs("ready: 1 pool"));
     client_.emplace(pool_.attach());
   }
   std::string current() { return std::string(client_->call("current", {}).value().text()); }

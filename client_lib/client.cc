@@ -136,6 +136,8 @@ Result<Reply> Client::call_uncounted(ClientCore& core, std::string_view method, 
     // when there is no other.
     const Error& error = submitted.error();
     if (error.category() != ErrorCategory::kWorker || !error.retryable) return error;
+    // A session's home would be the same dead worker again.
+    if (error.code == ErrorCode::kWorkerLost && !options.session.empty()) return error;
     // A peer that breaks the rules could say so for ever.
     if (terms.deadline != shm::kNever && shm::monotonic_now() >= terms.deadline) return error;
   }
@@ -173,11 +175,16 @@ Status Session::end(const CallOptions& options) {
   CallOptions queued = options;
   queued.session_mode = SessionMode::kQueue;
   const shm::MonotonicNs deadline = deadline_after(options.timeout);
+  // A store may have a session that no call has named since the pool was started.
+  const bool in_store =
+      core_->segment().header().sessions.store == layout::SessionStoreKind::kDurable;
   for (;;) {
-    Result<SessionInfo> present = info();
-    if (!present) return std::move(present).error();
+    if (Result<SessionInfo> present = info(); !present && !in_store) {
+      return std::move(present).error();
+    }
     const Result<Reply> ended = call(kEndMethod, {}, queued);
     if (ended) return Done{};
+    if (ended.error().code == ErrorCode::kSessionNotFound) core_->drop_session(name_);
     // Told of state that this would have dropped anyway; the session itself is there still.
     if (ended.error().code != ErrorCode::kSessionLost) return ended.error();
     if (deadline != shm::kNever && shm::monotonic_now() >= deadline) return ended.error();

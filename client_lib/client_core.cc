@@ -84,11 +84,14 @@ Result<Lease> ClientCore::claim(shm::MonotonicNs deadline, const std::stop_token
 
 Result<Lease> ClientCore::claim(const ClaimTerms& terms, const std::stop_token& stop) {
   if (Status ready = prepare_to_claim(stop); !ready) return std::move(ready).error();
-  const shm::SlotPool::StillServed still_served = [this] { return supervisor_.check_pool(); };
+  const SessionRouter::Served served{
+      [this] { return supervisor_.check_pool(); },
+      [this](shm::SeatIndex seat) { return check_served_by(seat); },
+  };
   if (!terms.session.empty()) {
     SessionRef session;
     const SessionCall call{terms.session, terms.session_mode, terms.started, terms.deadline};
-    Result<shm::Claim> claim = router_.claim(call, session, stop, still_served);
+    Result<shm::Claim> claim = router_.claim(call, session, stop, served);
     if (!claim) return std::move(claim).error();
     Lease lease = lease_of(*claim, terms, stop);
     sides_[claim->slot].session = terms.session;
@@ -96,7 +99,7 @@ Result<Lease> ClientCore::claim(const ClaimTerms& terms, const std::stop_token& 
     return lease;
   }
   const shm::SlotIndex last = last_slot.instance == instance_ ? last_slot.slot : shm::kNoSlot;
-  Result<shm::Claim> claim = pool_.claim(owner_, last, terms.deadline, stop, still_served);
+  Result<shm::Claim> claim = pool_.claim(owner_, last, terms.deadline, stop, served.by_pool);
   if (!claim) return std::move(claim).error();
   last_slot = {instance_, claim->slot};
   return lease_of(*claim, terms, stop);
@@ -106,10 +109,26 @@ Result<Lease> ClientCore::claim_on(shm::SeatIndex seat, shm::MonotonicNs deadlin
                                    const std::stop_token& stop) {
   if (Status ready = prepare_to_claim(stop); !ready) return std::move(ready).error();
   Result<shm::Claim> claim =
-      pool_.claim_on(owner_, seat, deadline, stop, [this] { return supervisor_.check_pool(); });
+      pool_.claim_on(owner_, seat, deadline, stop, [this, seat] { return check_served_by(seat); });
   if (!claim) return std::move(claim).error();
   return lease_of(*claim, {.started = shm::monotonic_now(), .deadline = deadline}, stop);
 }
+
+Status ClientCore::check_served_by(shm::SeatIndex seat) {
+  if (!supervisor_.check_seat(seat)) {
+    return supervisor_.unserved_error(seat, /*never_started=*/true);
+  }
+  return supervisor_.check_pool();
+}
+
+void ClientCore::drop_session(std::string_view name) {
+  const Result<std::optional<shm::FoundSession>> found = router_.table().find(name);
+  if (!found || !*found || (*found)->word.has_state()) return;
+  // False: somebody uses it at this moment.
+  (void)router_.table().try_end((*found)->index, (*found)->word);
+}
+
+void ClientCore::forget_last_slot() { last_slot = {}; }
 
 Lease ClientCore::lease_of(const shm::Claim& claim, const ClaimTerms& terms,
                            const std::stop_token& stop) {

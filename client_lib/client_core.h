@@ -77,6 +77,9 @@ class ClientCore {
     return methods_.find(method, *joined_.segment);
   }
 
+  // Takes the record of a session away of which there is nothing else.
+  void drop_session(std::string_view name);
+
   // Counts a call that ended with `error`, which a lease of it has not counted. An empty method or
   // session: it had none.
   void count_error(std::string_view method, std::string_view session, const Error& error,
@@ -102,6 +105,10 @@ class ClientCore {
 
   // What every claim begins with.
   Status prepare_to_claim(const std::stop_token& stop);
+  // Whether a caller that waits for this seat, and no other, will have a worker.
+  Status check_served_by(shm::SeatIndex seat);
+  // This thread's: the next claim goes to another.
+  static void forget_last_slot();
   Lease lease_of(const shm::Claim& claim, const ClaimTerms& terms, const std::stop_token& stop);
   Status send(Lease& lease);
   void count_lease(const CallMark& mark, ErrorCategory outcome);

@@ -89,6 +89,7 @@ Result<ReplyView> ClientCore::wait_and_read(Lease& lease) {
     const shm::SeatIndex seat = joined_.segment->seat_of(lease.slot_);
     const SlotState ended_in = end_call(lease);
     if (ended_in != SlotState::kReplied) {
+      if (end == WaitEnd::kUnserved) forget_last_slot();
       return fail(end == WaitEnd::kGivenUp
                       ? given_up_error(lease, ended_in)
                       : supervisor_.unserved_error(seat, ended_in == SlotState::kRequested));

@@ -114,6 +114,21 @@ void SessionRouter::give_back(const Claim& claim) const {
   }
 }
 
+// Never backwards: a process that was stopped before it stored an old one would have the session
+// expire.
+void SessionRouter::note_use(SessionIndex index, shm::MonotonicNs now) const {
+  std::atomic<std::uint64_t>& used = table_.record(index).last_used_ns;
+  std::uint64_t seen = used.load(std::memory_order_relaxed);
+  while (seen < now && !used.compare_exchange_weak(seen, now, std::memory_order_relaxed)) {
+  }
+}
+
+// Whether its worker may be given new state. seq_cst, after the claim: who sends an idle worker
+// away marks the seat and then looks at its slots, and sees the claim, or is seen here.
+bool SessionRouter::is_ready(const Claim& claim) const {
+  return segment().seat_word(segment().seat_of(claim.slot)).state == SeatState::kReady;
+}
+
 // Whether the claim's worker has nothing else. Of several that claim at the same time at most one
 // is told so: each claimed (seq_cst) before it looks (seq_cst).
 bool SessionRouter::is_alone(const Claim& claim) const {
@@ -126,20 +141,20 @@ bool SessionRouter::is_alone(const Claim& claim) const {
 }
 
 Result<Claim> SessionRouter::claim(const SessionCall& call, SessionRef& session,
-                                   const std::stop_token& stop,
-                                   const SlotPool::StillServed& still_served) const {
+                                   const std::stop_token& stop, const Served& served) const {
   for (;;) {
     Result<FoundSession> found = table_.find_or_create(call.name, shm::creator_client(owner_));
     if (!found) return std::move(found).error();
     session = {found->index, found->word.incarnation};
-    table_.record(found->index).last_used_ns.store(call.now, std::memory_order_relaxed);
+    note_use(found->index, call.now);
     if (is_state_lost(found->index, found->word)) {
       if (try_forget_state(found->index, found->word)) return lost_error(call.name);
     } else {
-      Step step = has_home(found->word) ? claim_at_home(call, *found, stop, still_served)
-                                        : claim_a_home(call, *found, stop, still_served);
+      Step step = has_home(found->word) ? claim_at_home(call, *found, stop, served)
+                                        : claim_a_home(call, *found, stop, served);
       if (!step) return std::move(step).error();
-      if (*step) return **step;
+      if (*step && is_ready(**step)) return **step;
+      if (*step) give_back(**step);
     }
     if (Status going_on = check_going_on(call, stop); !going_on) return std::move(going_on).error();
   }
@@ -147,14 +162,14 @@ Result<Claim> SessionRouter::claim(const SessionCall& call, SessionRef& session,
 
 SessionRouter::Step SessionRouter::claim_at_home(const SessionCall& call, const FoundSession& found,
                                                  const std::stop_token& stop,
-                                                 const SlotPool::StillServed& still_served) const {
+                                                 const Served& served) const {
   const SeatIndex home = home_of(found.word);
   const SessionMode mode = mode_of(call, found.word);
-  if (mode == SessionMode::kQueue) return wait_for_home(call, found, stop, still_served);
+  if (mode == SessionMode::kQueue) return wait_for_home(call, found, stop, served);
   Step idle = claim_idle_home(home);
   if (*idle) return idle;
   if (mode == SessionMode::kFail) return busy_error(call.name, home);
-  Result<Claim> elsewhere = pool_->claim(owner_, shm::kNoSlot, call.deadline, stop, still_served);
+  Result<Claim> elsewhere = pool_->claim(owner_, shm::kNoSlot, call.deadline, stop, served.by_pool);
   if (!elsewhere) return std::move(elsewhere).error();
   return std::optional<Claim>(*elsewhere);
 }
@@ -172,9 +187,10 @@ SessionRouter::Step SessionRouter::claim_idle_home(SeatIndex home) const {
 
 SessionRouter::Step SessionRouter::wait_for_home(const SessionCall& call, const FoundSession& found,
                                                  const std::stop_token& stop,
-                                                 const SlotPool::StillServed& still_served) const {
-  Result<Claim> claim =
-      pool_->claim_on(owner_, home_of(found.word), call.deadline, stop, still_served);
+                                                 const Served& served) const {
+  const SeatIndex home = home_of(found.word);
+  const auto home_served = [&] { return served.by_seat ? served.by_seat(home) : Status(Done{}); };
+  Result<Claim> claim = pool_->claim_on(owner_, home, call.deadline, stop, home_served);
   if (!claim) {
     // The seat may have gone for good meanwhile: the session moves then.
     const bool left = claim.error().code == ErrorCode::kWorkerUnavailable && !has_home(found.word);
@@ -193,9 +209,9 @@ SessionRouter::Step SessionRouter::wait_for_home(const SessionCall& call, const 
 
 SessionRouter::Step SessionRouter::claim_a_home(const SessionCall& call, const FoundSession& found,
                                                 const std::stop_token& stop,
-                                                const SlotPool::StillServed& still_served) const {
+                                                const Served& served) const {
   // Not the slot that this thread used last: all its sessions would be at home there.
-  Result<Claim> claim = pool_->claim(owner_, shm::kNoSlot, call.deadline, stop, still_served);
+  Result<Claim> claim = pool_->claim(owner_, shm::kNoSlot, call.deadline, stop, served.by_pool);
   if (!claim) return std::move(claim).error();
   SessionWord seen = found.word;
   const auto home = static_cast<std::uint16_t>(segment().seat_of(claim->slot) + 1);

@@ -42,6 +42,12 @@ struct SessionCall {
 
 class SessionRouter {
  public:
+  // What a caller that has slept for long asks. Errors end its wait.
+  struct Served {
+    shm::SlotPool::StillServed by_pool;                  // whether anybody serves at all
+    std::function<Status(shm::SeatIndex)> by_seat = {};  // whether this seat's worker does, or will
+  };
+
   // All outlive this.
   SessionRouter(const shm::SlotPool& pool, shm::OwnPlaces& own, std::uint16_t owner)
       : pool_(&pool), own_(&own), table_(pool.segment()), owner_(owner) {}
@@ -52,8 +58,7 @@ class SessionRouter {
   // as it is known, also when the claim fails. Errors: those of SlotPool::claim() and claim_on();
   // those of SessionTable::find_or_create(); SESSION_LOST, SESSION_BUSY.
   Result<shm::Claim> claim(const SessionCall& call, SessionRef& session,
-                           const std::stop_token& stop,
-                           const shm::SlotPool::StillServed& still_served) const;
+                           const std::stop_token& stop, const Served& served) const;
 
  private:
   // How to go on when nothing failed and nothing was claimed: the session has changed meanwhile.
@@ -66,18 +71,17 @@ class SessionRouter {
   bool is_state_lost(shm::SessionIndex index, const shm::SessionWord& seen) const;
   // Whether the caller is the one to tell.
   bool try_forget_state(shm::SessionIndex index, shm::SessionWord seen) const;
+  void note_use(shm::SessionIndex index, shm::MonotonicNs now) const;
+  bool is_ready(const shm::Claim& claim) const;
   bool is_alone(const shm::Claim& claim) const;
   void give_back(const shm::Claim& claim) const;
   Step claim_at_home(const SessionCall& call, const shm::FoundSession& found,
-                     const std::stop_token& stop,
-                     const shm::SlotPool::StillServed& still_served) const;
+                     const std::stop_token& stop, const Served& served) const;
   Step claim_a_home(const SessionCall& call, const shm::FoundSession& found,
-                    const std::stop_token& stop,
-                    const shm::SlotPool::StillServed& still_served) const;
+                    const std::stop_token& stop, const Served& served) const;
   Step claim_idle_home(shm::SeatIndex home) const;
   Step wait_for_home(const SessionCall& call, const shm::FoundSession& found,
-                     const std::stop_token& stop,
-                     const shm::SlotPool::StillServed& still_served) const;
+                     const std::stop_token& stop, const Served& served) const;
 
   const shm::SlotPool* pool_;
   shm::OwnPlaces* own_;

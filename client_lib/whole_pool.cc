@@ -148,6 +148,7 @@ Result<PoolHealth> Client::check_health(std::chrono::nanoseconds timeout) {
                                       .retryable = state == SeatState::kLost}});
     }
   }
+  health.starts_on_demand = !seats_in(segment, SeatState::kDormant).empty();
   std::sort(health.workers.begin(), health.workers.end(),
             [](const auto& a, const auto& b) { return a.seat < b.seat; });
   return health;

@@ -13,6 +13,7 @@ namespace slotring::supervisor {
 using std::chrono::nanoseconds;
 
 namespace {
+constexpr nanoseconds kNap = PoolAudit::kPeriod;
 // A call that starts while others are looked after is met this soon.
 constexpr nanoseconds kLongestNap = std::chrono::seconds(1);
 }  // namespace
@@ -63,10 +64,16 @@ void PoolAudit::audit_while_there_is_work() {
     if (waiting) shm::audit_waiters(pool_);
     if (waiting && on_waiting_) on_waiting_(waited);
     waited = waiting;
-    nanoseconds nap = kPeriod;
-    if (!waiting && overdue_in)
-      nap = std::max(nap, std::min({*overdue_in, limit_ / 4, kLongestNap}));
-    stopped_.wait_for(lock, nap, [this] { return stop_.load(std::memory_order_seq_cst); });
+    if (!waiting && overdue_in) {
+      // Whoever begins to wait meanwhile ends the nap, and so does the end of this.
+      const nanoseconds nap = std::min({*overdue_in, limit_ / 4, kLongestNap});
+      lock.unlock();
+      pool_.line().await_ring(shm::monotonic_now() +
+                              static_cast<shm::MonotonicNs>(std::max(nap, kNap).count()));
+      lock.lock();
+    } else {
+      stopped_.wait_for(lock, kNap, [this] { return stop_.load(std::memory_order_seq_cst); });
+    }
   }
 }
 

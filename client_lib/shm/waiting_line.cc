@@ -240,6 +240,11 @@ void WaitingLine::await_work(const std::atomic<bool>& stop,
   }
 }
 
+void WaitingLine::await_ring(MonotonicNs until) const {
+  std::atomic<std::uint32_t>& word = segment_->header().audit_bell;
+  if (AuditBell(word).try_sleep()) futex_wait(futex_half(word), AuditBell::kSleeps, until);
+}
+
 void WaitingLine::interrupt_audit() const {
   std::atomic<std::uint32_t>& bell = segment_->header().audit_bell;
   (void)AuditBell(bell).ring(kSomebodySleeps);

@@ -74,6 +74,8 @@ class WaitingLine {
   // Blocks until somebody has a place in the line or rings, or there is `other_work()`, for the
   // supervisor's audit; `stop` ends it, by way of interrupt_audit().
   void await_work(const std::atomic<bool>& stop, const std::function<bool()>& other_work) const;
+  // Sleeps until somebody rings, or until then. For the audit, while it has other work.
+  void await_ring(MonotonicNs until) const;
   // As ring_audit(), and wakes it even where its bell was scribbled over.
   void interrupt_audit() const;
 

@@ -130,11 +130,10 @@ int run_call(const CallArguments& arguments) {
   const std::string pool = resolve_pool(arguments.pool).value();
   Client client = Client::attach(pool, {.name = "slotring call"}).value();
   if (arguments.broadcast) return broadcast(client, arguments, payload.view());
-  const Result<Reply> reply =
-      client.call(arguments.method, payload.view(),
-                  {.timeout = timeout_of(arguments.timeout_s),
-                   .session = arguments.session,
-                   .session_mode = arguments.session_mode});
+  const Result<Reply> reply = client.call(arguments.method, payload.view(),
+                                          {.timeout = timeout_of(arguments.timeout_s),
+                                           .session = arguments.session,
+                                           .session_mode = arguments.session_mode});
   // The handler has not run: what is meant is what it is for.
   if (!reply && reply.error().code == ErrorCode::kBroadcastOnly) {
     return broadcast(client, arguments, payload.view());
@@ -161,7 +160,10 @@ void add_session_options(CLI::App& command, CallArguments& arguments) {
       {"hint", SessionMode::kHint}, {"queue", SessionMode::kQueue}, {"fail", SessionMode::kFail}};
   CLI::Option* session =
       command.add_option("--session", arguments.session, "The session that the call belongs to")
-          ->type_name("NAME");
+          ->type_name("NAME")
+          ->check([](const std::string& name) {
+            return name.empty() ? std::string("a session's name is empty") : std::string();
+          });
   command
       .add_option("--session-mode", arguments.session_mode,
                   "When the session's worker is busy: hint (another one), queue (wait), fail; by "

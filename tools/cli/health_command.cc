@@ -36,7 +36,8 @@ void add_health(CLI::App& root, Work& chosen) {
   command->footer(
       "Exit status: 0 when every worker that should serve has answered ping, 1 when one has not "
       "or\n"
-      "there is none, and 11 and more when the pool itself cannot be reached (see slotring "
+      "there is none (in a lazy pool there may be none), and 11 and more when the pool itself "
+      "cannot be reached (see slotring "
       "call).\n\n"
       "Example:\n"
       "  slotring health digits --timeout 2 || page-somebody\n");

@@ -84,7 +84,9 @@ int print_health(const std::string& pool, const PoolHealth& health, bool as_json
                    latency_text(worker.latency), result_text(worker.error)});
   }
   std::cout << "pool " << terminal::printable(pool) << ": "
-            << (health.ok()              ? "healthy"
+            << (health.ok() && health.workers.empty()
+                    ? "healthy, no worker runs: one starts with a call"
+                : health.ok()            ? "healthy"
                 : health.workers.empty() ? "no worker serves"
                                          : "not healthy")
             << "\n"

@@ -24,12 +24,15 @@ struct PoolHealth {
   // The workers that should serve: ready ones, which were asked, and those that died and have no
   // successor yet. None that starts, leaves as it was told to, or is not wanted now.
   std::vector<WorkerHealth> workers = {};
+  // Whether workers will be started when somebody calls: a lazy or elastic pool without any is
+  // well.
+  bool starts_on_demand = false;
 
-  // Whether there is a worker, and none has failed.
+  // Whether there is a worker, or needs to be none, and none has failed.
   bool ok() const {
-    return !workers.empty() && std::none_of(workers.begin(), workers.end(), [](const auto& worker) {
-      return worker.error.has_value();
-    });
+    return (!workers.empty() || starts_on_demand) &&
+           std::none_of(workers.begin(), workers.end(),
+                        [](const auto& worker) { return worker.error.has_value(); });
   }
 };
 

@@ -68,7 +68,9 @@ class Programs:
         definition = Definition.parse(wanted["name"], wanted)
         kept, session = self._kept("create_program", wanted["scope"], definition.name, ctx)
         record = Record(kept.scope, definition, time.time())
-        created = kept.admits(record, wanted["replace"])
+        # Each worker, and each later one, makes the last broadcast of a key: one that is refused by
+        # those that are there would be made by those to come.
+        created = kept.admits(record, wanted["replace"] or kept.scope == "global")
         # What cannot be made is not kept. A global program that another worker has put in a shared
         # store is made here all the same: the broadcast tells whether each worker can.
         if created or kept.scope == "global":

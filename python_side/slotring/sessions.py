@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any, NamedTuple
 
-from slotring.errors import CallError, ErrorCode
+from slotring.errors import CallError, ErrorCode, Terminated
 
 Hook = Callable[["Session"], Any]
 
@@ -133,7 +133,9 @@ class Hooks:
         for hook in self.start:
             try:
                 hook(session)
-            except Exception:
+            except Terminated:  # meant for the worker, not for the hook
+                raise
+            except BaseException:  # also sys.exit(): as in a handler, it fails the call
                 _log_failed("session_start", session)
                 raise
 
@@ -143,7 +145,9 @@ class Hooks:
         for hook in self.end:
             try:
                 hook(session)
-            except Exception:
+            except Terminated:
+                raise
+            except BaseException:  # also sys.exit(): it would take all other sessions along
                 _log_failed("session_end", session)
         session.finish("has ended")
 

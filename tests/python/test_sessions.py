@@ -110,6 +110,51 @@ SLOW = SERVICE + """
             fifo.read()
         ctx.session["slow"] = True
 """
+LEAVING = """
+    import asyncio
+    import sys
+    import slotring
+
+    ended = []
+
+    @slotring.session_start
+    def start(session):
+        if session.name == "unwanted":
+            sys.exit("not with me")
+
+    @slotring.session_end
+    def leave(session):
+        if session.name == "leaver":
+            sys.exit("gone")
+
+    @slotring.session_end
+    async def give_up(session):
+        if session.name == "quitter":
+            raise asyncio.CancelledError
+
+    @slotring.session_end
+    def note(session):
+        ended.append(session.name)
+
+    @slotring.handler
+    def put(request, ctx):
+        ctx.session.update(request)
+
+    @slotring.handler
+    def get(request, ctx):
+        return dict(ctx.session)
+
+    @slotring.handler
+    def catch(request, ctx):
+        try:
+            return dict(ctx.session)
+        except BaseException as error:
+            return type(error).__name__
+
+    @slotring.handler
+    def tell(request):
+        return sorted(ended)
+"""
 
 
 def code_of(call, *arguments, **options) -> str:
@@ -221,6 +266,43 @@ def test_an_end_hook_that_raises_is_logged_and_the_session_is_ended(pool, store)
     assert pool.call_in("clumsy", "end_session") == {"ended": True}
     assert pool.call_in("clumsy", "get") == {}
     wait_until(lambda: "cannot say goodbye" in worker.stderr, "the log")
+
+
+def test_an_end_hook_that_exits_does_not_end_the_worker_with_its_other_sessions(pool, store):
+    worker = start(pool, store, source=LEAVING)
+    for name in ("leaver", "quitter", "ann"):
+        pool.call_in(name, "put", {"a": 1})
+    assert pool.call_in("leaver", "end_session") == {"ended": True}
+    assert pool.call_in("quitter", "end_session") == {"ended": True}
+    assert pool.call("tell") == ["leaver", "quitter"]
+    assert pool.call_in("ann", "get") == {"a": 1}
+    wait_until(lambda: worker.stderr.count("a session_end hook failed") == 2, "the log")
+
+
+def test_an_end_hook_that_exits_does_not_end_the_worker_when_the_time_to_live_is_over(pool, store):
+    worker = start(pool, store, source=LEAVING, ttl_s=0.2)
+    for name in ("leaver", "quitter", "ann"):
+        pool.call_in(name, "put", {"a": 1})
+    wait_until(
+        lambda: (
+            worker.process.poll() is not None or pool.call("tell") == ["ann", "leaver", "quitter"]
+        ),
+        "the end of all",
+    )
+    assert worker.process.poll() is None
+    for what in ("SystemExit: gone", "CancelledError"):
+        wait_until(lambda what=what: what in worker.stderr, what)
+
+
+def test_a_start_hook_that_exits_fails_its_call_alone(pool, store):
+    worker = start(pool, store, source=LEAVING)
+    pool.call_in("ann", "put", {"a": 1})
+    for method in ("get", "catch"):
+        with pytest.raises(CallFailed, match="not with me") as failure:
+            pool.call_in("unwanted", method)
+        assert failure.value.python_type == "SystemExit"
+    assert pool.call_in("ann", "get") == {"a": 1}
+    wait_until(lambda: worker.stderr.count("a session_start hook failed") == 2, "the log")
 
 
 def test_hooks_may_be_methods_of_a_service(pool, store):

@@ -206,7 +206,8 @@ class DurableKeeper:
             if self._table.find(name) is not None:
                 continue
             row = self._store.load(name)
-            if row is not None and row.used <= moment and self._store.delete(name, row.revision):
+            # It may have been used since: this worker may have stopped for long at any point here.
+            if row is not None and self._store.delete_unused(name, row.revision, moment):
                 _end_row(name, row, ended)
         if next_used is not None:
             stored_next_s = next_used - moment

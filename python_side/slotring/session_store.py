@@ -124,6 +124,15 @@ class SqliteStore:
             (name, revision),
         )
 
+    def delete_unused(self, name: str, revision: int, moment: float) -> bool:
+        """False also when it was used since then: that does not change the revision."""
+        return self._write(
+            "delete an unused session",
+            PATIENCE_S,
+            "DELETE FROM sessions WHERE name = ? AND revision = ? AND used <= ?",
+            (name, revision, moment),
+        )
+
     def unused_since(self, moment: float) -> tuple[list[str], float | None]:
         """The names of sessions that were not used since then, and when the next one was used."""
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from slotring import CallError, ErrorCode
 from slotring.memory_store import MemoryStore, StoreRefused
+from slotring.session_keepers import DurableKeeper
 from slotring.session_store import SCHEMA_VERSION, SqliteStore
 from slotring.stored_value import decode, encode
 from slotring.worker_sessions import open_store
@@ -190,6 +191,39 @@ def test_unused_sessions_are_found_and_use_is_noted(store):
     store.mark_used("ann")
     assert store.load("ann").used >= later
     assert [row[0] for row in store.list_sessions(10)] == ["ann"]
+
+
+class PausedStore(SqliteStore):
+    """Others use what it has loaded before its process goes on."""
+
+    def load(self, *arguments):
+        row = super().load(*arguments)
+        other = SqliteStore(self.path)
+        other.mark_used("ann")
+        other.close()
+        return row
+
+
+class EmptyTable:
+    """Of a pool where no call names a session."""
+
+    def due(self, ttl_s):
+        return [], None
+
+    def find(self, name):
+        return None
+
+
+@pytest.mark.parametrize("kind, left", [(PausedStore, ["ann"]), (SqliteStore, [])])
+def test_a_session_that_was_used_again_while_its_expirer_had_stopped_is_left(path, kind, left):
+    store = kind(path)
+    store.insert("ann", encode({"a": 1}, "session"))
+    store._connection.execute("UPDATE sessions SET used = used - 100")
+    ended = []
+    DurableKeeper(EmptyTable(), store, 60.0).expire(60.0, lambda name, _: ended.append(name))
+    assert [row[0] for row in store.list_sessions(10)] == left
+    assert ended == ([] if left else ["ann"])
+    store.close()
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])

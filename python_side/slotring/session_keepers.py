@@ -20,7 +20,7 @@ from slotring.stored_value import decode, encode
 if TYPE_CHECKING:
     from slotring.session_store import SqliteStore, StoredSession
 
-# SessionTable.look() says one of these of a session's state. In memory mode only.
+# SessionTable.look() says one of these of a session's state in memory.
 NO_STATE, HERE, ELSEWHERE, LOST = range(4)
 
 # Called with the name and the last state of a session that was ended.
@@ -106,27 +106,8 @@ class MemoryKeeper:
             ended(name, values)
 
     def _settle(self, session: Session) -> tuple[int, int]:
-        """(word, standing) of the session now, when its state is not lost."""
-        name, place = session.name, session.place
-        while True:
-            seen = self._table.look(*place)
-            if seen is None:
-                raise CallError(
-                    f"the session {name!r} was ended while a call of it ran",
-                    ErrorCode.SESSION_CONFLICT,
-                    retryable=True,
-                )
-            word, standing = seen
-            missing = standing == HERE and self._states.get(name, (None,))[0] != place
-            if standing != LOST and not missing:
-                return word, standing
-            if self._table.declare_lost(place.index, word):
-                self._states.pop(name, None)
-                raise CallError(
-                    f"the state of the session {name!r} was lost with its worker; "
-                    "the next call starts it afresh",
-                    ErrorCode.SESSION_LOST,
-                )
+        held, _ = self._states.get(session.name, (None, {}))
+        return _settle(self._table, session, held)
 
     def _prune(self) -> None:
         """Drops what others have ended, or took for lost."""
@@ -147,16 +128,28 @@ class DurableKeeper:
         self._renew_s = ttl_s / 4 if ttl_s > 0 else float("inf")
 
     def begin(self, session: Session) -> None:
-        """Nothing: a call that does not touch its session costs nothing."""
+        """Notes which session of the name it is. Does not look into the store.
+
+        SESSION_LOST, once, when its state was in the memory of a worker of before the pool had a
+        durable store.
+        """
+        # Made anew if it was ended just now: while there is a record, nobody of this pool takes the
+        # state for unused.
+        session.place = Place(*self._table.open(session.name))
+        _settle(self._table, session, None)
 
     def load(self, session: Session) -> Loaded:
         row = self._store.load(session.name, session.remaining_s(PATIENCE_S))
+        # Whoever ends an unused session ends its record first: where a row is missing because of
+        # that, the record tells.
+        self._check(session)
         if row is None:
             return Loaded({}, created=True)
         return Loaded(_values(session.name, row.state), created=False, origin=row)
 
     def keep(self, session: Session, loaded: Loaded) -> None:
         name, row = session.name, loaded.origin
+        self._check(session)
         data = encode(loaded.values, "session", None if row is None else row.state)
         patience_s = session.remaining_s(PATIENCE_S)
         if row is None:
@@ -166,10 +159,10 @@ class DurableKeeper:
         else:
             kept = True
             if time.time() - row.used > self._renew_s:
-                self._store.mark_used(name, patience_s)
+                kept = self._store.mark_used(name, patience_s)
         if not kept:
             raise CallError(
-                f"another call of the session {name!r} has changed its state meanwhile; "
+                f"another call of the session {name!r} has changed or ended it meanwhile; "
                 "nothing of this one was kept",
                 ErrorCode.SESSION_CONFLICT,
                 retryable=True,
@@ -177,17 +170,17 @@ class DurableKeeper:
 
     def end(self, session: Session, ended: Ended) -> bool:
         """Ends the session; whether there was one."""
-        name = session.name
-        found = self._table.find(name)
-        used = found is not None and self._table.calls(found[0]) > 0
+        self._check(session)
+        name, place = session.name, session.place
+        used = self._table.calls(place.index) > 0
         patience_s = session.remaining_s(PATIENCE_S)
         while row := self._store.load(name, patience_s):
             if self._store.delete(name, row.revision, patience_s):
                 _end_row(name, row, ended)
                 used = True
-        while found is not None:
-            seen = self._table.look(*found)
-            if seen is None or self._table.end(found[0], seen[0]):
+        while True:
+            seen = self._table.look(*place)
+            if seen is None or self._table.end(place.index, seen[0]):
                 break
         return used
 
@@ -196,7 +189,7 @@ class DurableKeeper:
         due, next_s = self._table.due(ttl_s)
         for _, *place in due:
             seen = self._table.look(*place)
-            if seen is not None:
+            if seen is not None and seen[1] != ELSEWHERE:
                 _ = self._table.end(place[0], seen[0])
         # What was stored, and what a pool left behind that is no more. A session that is in the
         # table was used since it was stored.
@@ -216,6 +209,38 @@ class DurableKeeper:
 
     def list_stored(self, most: int) -> list[tuple[str, float, float]]:
         return self._store.list_sessions(most)
+
+    def _check(self, session: Session) -> None:
+        """Raises when the session was ended since the call began, or its state is in memory."""
+        _, standing = _settle(self._table, session, None)
+        if standing == ELSEWHERE:
+            raise _elsewhere(session.name)
+
+
+def _settle(table: _native.SessionTable, session: Session, held: Place | None) -> tuple[int, int]:
+    """(word, standing) of the session now, when its state is not lost.
+
+    ``held``: which session of the name this worker has a state of.
+    """
+    name, place = session.name, session.place
+    while True:
+        seen = table.look(*place)
+        if seen is None:
+            raise CallError(
+                f"the session {name!r} was ended while a call of it ran",
+                ErrorCode.SESSION_CONFLICT,
+                retryable=True,
+            )
+        word, standing = seen
+        missing = standing == HERE and held != place
+        if standing != LOST and not missing:
+            return word, standing
+        if table.declare_lost(place.index, word):
+            raise CallError(
+                f"the state of the session {name!r} was lost with its worker; "
+                "the next call starts it afresh",
+                ErrorCode.SESSION_LOST,
+            )
 
 
 def _end_row(name: str, row: StoredSession, ended: Ended) -> None:

@@ -107,8 +107,9 @@ class SqliteStore:
             (_revision(), time.time(), state, name, revision),
         )
 
-    def mark_used(self, name: str, patience_s: float = PATIENCE_S) -> None:
-        self._write(
+    def mark_used(self, name: str, patience_s: float = PATIENCE_S) -> bool:
+        """False when there is no session of this name."""
+        return self._write(
             "store a session's use",
             patience_s,
             "UPDATE sessions SET used = ? WHERE name = ?",

@@ -188,8 +188,9 @@ def test_unused_sessions_are_found_and_use_is_noted(store):
     names, later = store.unused_since(time.time() - 60)
     assert names == [] and later == store.load("ann").used
     assert store.unused_since(later) == (["ann"], None)
-    store.mark_used("ann")
+    assert store.mark_used("ann") is True
     assert store.load("ann").used >= later
+    assert store.mark_used("nobody") is False
     assert [row[0] for row in store.list_sessions(10)] == ["ann"]
 
 
@@ -199,7 +200,7 @@ class PausedStore(SqliteStore):
     def load(self, *arguments):
         row = super().load(*arguments)
         other = SqliteStore(self.path)
-        other.mark_used("ann")
+        assert other.mark_used("ann")
         other.close()
         return row
 

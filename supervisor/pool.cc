@@ -97,10 +97,13 @@ Pool::Pool(const ProgramSide& program, PoolConfig config, Parts parts)
                  [this] { on_phase(); },
                  [this] { repair(); },
                  [this] { audit_sessions(); }},
-      staffing_(program.io, config_, slots_, seats_) {
+      staffing_(program.io, config_, slots_, settings_, seats_) {
   reception_.set_upgrade(program.upgrade);
-  reception_.set_broadcast(
-      [this](shm::Setting setting) { return settings_.record(std::move(setting)); });
+  reception_.set_broadcast([this](shm::Setting setting) {
+    Result<std::uint32_t> epoch = settings_.record(std::move(setting));
+    if (epoch) staffing_.on_settings();
+    return epoch;
+  });
   reception_.on_reclaimed([this] { repair(); });
   for (shm::SeatIndex index = 0; index < config_.workers; ++index) {
     seats_.push_back(std::make_unique<Seat>(seat_side_, index));

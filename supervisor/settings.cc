@@ -67,6 +67,11 @@ std::uint32_t Settings::keys() const {
       written_.begin(), written_.end(), [](const auto& setting) { return setting.has_value(); }));
 }
 
+bool Settings::any_in_effect() const {
+  return std::any_of(written_.begin(), written_.end(),
+                     [](const auto& setting) { return setting && !setting->retracted; });
+}
+
 void Settings::write(std::uint32_t index, shm::Setting setting) {
   setting.epoch = ++epoch_;
   shm::write_setting(segment_.setting(index), setting);

@@ -40,6 +40,8 @@ class Settings {
   std::uint32_t mend();
 
   std::uint32_t keys() const;
+  // Whether later workers have any to make: retractions are of the present ones.
+  bool any_in_effect() const;
 
  private:
   void write(std::uint32_t index, shm::Setting setting);

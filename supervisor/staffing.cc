@@ -77,6 +77,7 @@ void Staffing::start() {
       seat->start();
     }
   }
+  on_settings();  // the last worker of an earlier supervisor may be leaving
 }
 
 void Staffing::on_waiting(bool still) {
@@ -85,9 +86,20 @@ void Staffing::on_waiting(bool still) {
                                  slots_.line().count_waiting(), still));
 }
 
+void Staffing::on_settings() {
+  if (settings_.any_in_effect()) {
+    want_one();
+  } else {
+    on_phase();  // the worker that was kept for them may go
+  }
+}
+
 void Staffing::want_one() {
   const Staff now = staff();
-  if (!stopped_ && now.serving + now.coming == 0) start_dormant(1);
+  if (stopped_ || now.serving + now.coming > 0) return;
+  // Where the only seats are those of workers that are leaving, the first that has left is owed it.
+  one_owed_ = now.dormant == 0;
+  start_dormant(1);
 }
 
 void Staffing::start_dormant(std::uint32_t count) {
@@ -100,7 +112,12 @@ void Staffing::start_dormant(std::uint32_t count) {
 }
 
 void Staffing::on_phase() {
-  if (stopped_ || !config_.shrinks() || looking_ || ready() <= config_.min_workers) return;
+  if (stopped_) return;
+  if (one_owed_ && staff().dormant > 0) {
+    one_owed_ = false;
+    want_one();
+  }
+  if (!config_.shrinks() || looking_ || ready() <= least()) return;
   looking_ = true;
   look_again_.start(config_.idle_timeout / kLooksPerTimeout, [this] { look_for_idle(); });
 }
@@ -109,8 +126,8 @@ void Staffing::look_for_idle() {
   looking_ = false;
   if (stopped_) return;
   const std::uint32_t ready_now = ready();
-  if (ready_now > config_.min_workers) {
-    std::uint32_t to_end = ready_now - config_.min_workers;
+  if (ready_now > least()) {
+    std::uint32_t to_end = ready_now - least();
     const std::vector<Seat*> idle = idle_for_long();
     const std::vector<bool> holding = idle.empty() ? std::vector<bool>() : seats_with_state();
     for (Seat* seat : idle) {
@@ -172,6 +189,10 @@ std::uint32_t Staffing::ready() const {
   return static_cast<std::uint32_t>(
       std::count_if(seats_.begin(), seats_.end(),
                     [](const auto& seat) { return seat->phase() == SeatPhase::kReady; }));
+}
+
+std::uint32_t Staffing::least() const {
+  return std::max(config_.min_workers, settings_.any_in_effect() ? 1u : 0u);
 }
 
 void Staffing::stop() {

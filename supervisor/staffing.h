@@ -7,8 +7,10 @@
 //     that serve, callers count only when somebody waited at the look before, too: a short wait is
 //     over before a worker could be there.
 //   - A worker above `min` that was idle for idle_timeout is asked to leave, the newest first;
-//   never
-//     one that holds the state of sessions. Looks are taken only while there are more than `min`.
+//     never one that holds the state of sessions. Looks are taken only while there are more than
+//     `min`.
+//   - While the pool has settings, at least one worker is kept, and a broadcast starts one where
+//     there is none: only workers hold the pool's memory when its supervisor dies.
 //   - A seat whose crash loop was ended counts as no worker. It is not replaced before somebody
 //     waits: a module that cannot be imported does not ruin one seat after the other.
 //
@@ -26,6 +28,7 @@
 #include <boost/asio/io_context.hpp>
 
 #include "supervisor/seat.h"
+#include "supervisor/settings.h"
 
 namespace slotring::supervisor {
 
@@ -49,9 +52,10 @@ class Staffing {
 
   // All of these outlive this.
   Staffing(boost::asio::io_context& io, const PoolConfig& config, const shm::SlotPool& slots,
-           const Seats& seats)
+           const Settings& settings, const Seats& seats)
       : config_(config),
         slots_(slots),
+        settings_(settings),
         seats_(seats),
         look_again_(io),
         last_seen_(config.workers) {}
@@ -63,7 +67,10 @@ class Staffing {
   void on_waiting(bool still);
   // Some seat's phase has changed.
   void on_phase();
-  // Starts one worker if there is none, nor one on its way.
+  // The pool's settings have changed.
+  void on_settings();
+  // Starts one worker if there is none, nor one on its way; where no seat is dormant yet, the next
+  // that becomes so gets it.
   void want_one();
   // From now on nothing is started and nothing is ended.
   void stop();
@@ -81,15 +88,18 @@ class Staffing {
 
   void start_dormant(std::uint32_t count);
   std::uint32_t ready() const;
+  std::uint32_t least() const;
   void look_for_idle();
   std::vector<Seat*> idle_for_long();
   std::vector<bool> seats_with_state() const;
 
   const PoolConfig& config_;
   const shm::SlotPool& slots_;
+  const Settings& settings_;
   const Seats& seats_;
   Timer look_again_;
-  bool looking_ = false;  // the timer runs
+  bool looking_ = false;   // the timer runs
+  bool one_owed_ = false;  // see want_one()
   bool stopped_ = false;
   std::vector<Seen> last_seen_;  // by seat
 };

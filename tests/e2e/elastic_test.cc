@@ -32,6 +32,17 @@ def count(request, context):
     context.session["calls"] = context.session.get("calls", 0) + 1
     return str(context.session["calls"]).encode()
 
+model = b"nothing"
+
+@slotring.handler(broadcast=True)
+def configure(request):
+    global model
+    model = bytes(request)
+
+@slotring.handler
+def current(request):
+    return model
+
 @slotring.handler
 def leave(request):
     os._exit(0)
@@ -47,6 +58,7 @@ constexpr std::string_view kElastic = R"(
 workers = {min = 1, max = 3}
 slots_per_worker = 1
 )";
+constexpr std::string_view kLazyOfOne = "workers = {min = 0, max = 1}\nlazy = true\n";
 constexpr std::string_view kSoonIdle = "idle_timeout_s = 0.2\n";
 
 std::string operator+(std::string_view a, std::string_view b) {
@@ -81,8 +93,9 @@ class Elastic {
   }
   void restart_supervisor() {
     EXPECT_EQ(pool_.stop_supervisor(SIGKILL), 128 + SIGKILL);
+    const std::size_t before = times_logged("took over");
     pool_.start_supervisor();
-    EXPECT_TRUE(pool_.logs("took over"));
+    EXPECT_TRUE(eventually([&] { return times_logged("took over") > before; }));
   }
 
   SupervisedPool pool_;
@@ -121,6 +134,11 @@ class LazyPool : public Elastic, public ::testing::Test {
 class LazyPoolSoonIdle : public Elastic, public ::testing::Test {
  protected:
   LazyPoolSoonIdle() : Elastic(kLazy + kSoonIdle) {}
+};
+// Of one seat, so that nobody serves while its worker leaves.
+class LazyPoolOfOneSoonIdle : public Elastic, public ::testing::Test {
+ protected:
+  LazyPoolOfOneSoonIdle() : Elastic(kLazyOfOne + kSoonIdle) {}
 };
 class ElasticPool : public Elastic, public ::testing::Test {
  protected:
@@ -252,6 +270,40 @@ TEST_F(LazyPoolSoonIdle, AWorkerThatHoldsASessionsStateStaysUntilTheSessionEnds)
   EXPECT_EQ(session.call("count", "").value().text(), "2");
   EXPECT_TRUE(session.end().ok());
   EXPECT_TRUE(has_workers(0));
+}
+
+TEST_F(LazyPoolSoonIdle, ABroadcastWakesAWorkerThatStaysAndKeepsItOverTheSupervisorsDeath) {
+  ASSERT_TRUE(workers().empty());
+  ASSERT_TRUE(client_.broadcast("configure", "small").ok());
+  ASSERT_TRUE(pool_.logs(" methods, CPython"));
+  // Others come and go, each time after it was idle for as long.
+  for (std::size_t round = 1; round <= 2; ++round) {
+    {
+      HeldCalls held(*this, 2);
+      ASSERT_TRUE(has_workers(2));
+    }
+    ASSERT_TRUE(eventually(
+        [&] { return times_logged("asking it to leave") >= round && workers().size() == 1; }));
+  }
+  restart_supervisor();
+  EXPECT_EQ(client_.call("current", "").value().text(), "small");
+  ASSERT_TRUE(client_.broadcast("configure", "", {.retract = true}).ok());
+  EXPECT_TRUE(has_workers(0)) << "nothing is to be kept any more";
+}
+
+TEST_F(LazyPoolOfOneSoonIdle, ABroadcastWhileTheLastWorkerLeavesIsKept) {
+  for (int round = 1; round <= 5; ++round) {
+    const std::size_t asked = times_logged("asking it to leave");
+    EXPECT_EQ(echo("awake"), "awake");
+    ASSERT_TRUE(eventually([&] { return times_logged("asking it to leave") > asked; }));
+    const std::size_t started = times_logged(" methods, CPython");
+    ASSERT_TRUE(client_.broadcast("configure", std::to_string(round)).ok());
+    ASSERT_TRUE(eventually([&] { return times_logged(" methods, CPython") > started; }));
+    restart_supervisor();
+    EXPECT_EQ(client_.call("current", "").value().text(), std::to_string(round));
+    ASSERT_TRUE(client_.broadcast("configure", "", {.retract = true}).ok());
+    ASSERT_TRUE(has_workers(0));
+  }
 }
 
 TEST(LazyPoolThatCannotStart, TellsItsCallersWhenItsSeatsAreUsedUp) {

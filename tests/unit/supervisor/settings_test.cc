@@ -73,6 +73,19 @@ TEST_F(SettingsTest, OneOfTheSameKeyTakesTheOthersPlace) {
   EXPECT_EQ(shm::read_settings(segment_).settings.size(), 1u);
 }
 
+TEST_F(SettingsTest, ARetractionIsNothingThatLaterWorkersMake) {
+  EXPECT_FALSE(settings_.any_in_effect());
+  ASSERT_TRUE(settings_.record(setting("lm", "small")).ok());
+  EXPECT_TRUE(settings_.any_in_effect());
+  Settings next(segment_);
+  next.adopt();
+  EXPECT_TRUE(next.any_in_effect());
+  set_worker(0, layout::SeatState::kReady, 1);  // which is still to make the retraction
+  ASSERT_TRUE(next.record(setting("lm", "", /*retracted=*/true)).ok());
+  EXPECT_EQ(next.keys(), 1u);
+  EXPECT_FALSE(next.any_in_effect());
+}
+
 TEST_F(SettingsTest, WhatDoesNotFitIsRefusedByNamingTheLimit) {
   const Error large =
       settings_.record(setting("lm", std::string(shm::kMaxSettingBytes + 1, 'x'))).error();

@@ -38,12 +38,28 @@ void keep_sizes(PoolConfig& config, const layout::Geometry& running, const Log& 
   config.max_sessions = running.max_sessions;
 }
 
-// Its running workers keep the store that they were started with.
-void compare_stores(const PoolConfig& config, const shm::ControlSegment& running, const Log& log) {
-  if (running.header().sessions.store == config.session_policy().store) return;
+// For the database of running workers must not change below them: sessions would be in two.
+Status refuse_other_store(const std::string& pool, const std::string& what_runs) {
+  return Error{ErrorCode::kInvalidArgument,
+               "the workers of the pool " + pool + " keep sessions in " + what_runs +
+                   ", and `session_store` names another store now: stop the pool first, or "
+                   "restore the key"};
+}
+
+// A running pool keeps its kind of store: workers of two kinds would lose each other's sessions.
+// Its header is the only source, and a peer may have scribbled over that since it was last
+// repaired: what is no kind at all counts as memory, a wrong kind is believed. The path it does not
+// tell.
+Status keep_store(PoolConfig& config, const shm::ControlSegment& running, const Log& log) {
+  const bool durable = running.header().sessions.store == layout::SessionStoreKind::kDurable;
+  if (durable == !config.session_database.empty()) return Done{};
+  if (durable) return refuse_other_store(config.name, "a database");
   log->warn(
-      "`session_store` is another than that of the running workers: only workers that are started "
-      "from now on have it; stop the pool to change it for all");
+      "the pool runs with session_store = \"memory\", and not with \"sqlite:{}\" as the "
+      "configuration says; that is kept until the pool is stopped, for new workers too",
+      config.session_database);
+  config.session_database.clear();
+  return Done{};
 }
 
 }  // namespace
@@ -63,7 +79,9 @@ Result<std::unique_ptr<Pool>> Pool::create(const ProgramSide& program, PoolConfi
   const bool adopted = found->memory != nullptr;
   if (adopted) {
     keep_sizes(config, found->memory->segment().geometry(), log);
-    compare_stores(config, found->memory->segment(), log);
+    if (Status kept = keep_store(config, found->memory->segment(), log); !kept) {
+      return std::move(kept).error();
+    }
   } else {
     Result<std::unique_ptr<PoolMemory>> made = PoolMemory::create(config.name, config.geometry());
     if (!made) return std::move(made).error();
@@ -193,6 +211,12 @@ bool Pool::can_be_left() const {
   });
 }
 
+Status Pool::check_successor(const PoolConfig& later) const {
+  const std::string& runs = config_.session_database;
+  if (runs.empty() || later.session_database == runs) return Done{};
+  return refuse_other_store(config_.name, "sqlite:" + runs);
+}
+
 std::string Pool::what_waits(const PoolConfig& later) const {
   const layout::Geometry now = config_.geometry();
   const layout::Geometry then = later.geometry();
@@ -209,8 +233,8 @@ std::string Pool::what_waits(const PoolConfig& later) const {
   compare("slot_bytes", now.area_bytes, then.area_bytes);
   compare("warm_bytes", now.warm_bytes, then.warm_bytes);
   if (later.session_database != config_.session_database) {
-    waits += waits.empty() ? "" : ", ";
-    waits += "session_store, of the workers that run";
+    waits += fmt::format("{}session_store = \"sqlite:{}\" (is \"memory\")",
+                         waits.empty() ? "" : ", ", later.session_database);
   }
   return waits.empty() ? waits : "pool " + config_.name + ": " + waits;
 }

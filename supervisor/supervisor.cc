@@ -157,8 +157,9 @@ Result<std::string> Supervisor::prepare_upgrade() {
   std::string waits;
   for (const auto& pool : pools_) {
     for (const PoolConfig& config : *later) {
-      const std::string more =
-          config.name == pool->name() ? pool->what_waits(config) : std::string();
+      if (config.name != pool->name()) continue;
+      if (Status able = pool->check_successor(config); !able) return std::move(able).error();
+      const std::string more = pool->what_waits(config);
       if (!more.empty()) waits += (waits.empty() ? "" : "; ") + more;
     }
   }

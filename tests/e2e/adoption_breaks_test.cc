@@ -219,6 +219,101 @@ TEST_F(Adoption, AWorkerThatHangsInItsSetUpDiesWithItsSupervisor) {
   EXPECT_EQ(call("well"), "well");
 }
 
+// Pools whose `session_store` changes in the file while their workers run.
+class AdoptionOfStores : public AdoptionBreaks {
+ public:
+  explicit AdoptionOfStores(const std::string& store)
+      : AdoptionBreaks("workers = 2\n" + line(store)), store_(store) {}
+
+ protected:
+  static std::string line(const std::string& store) {
+    return "session_store = \"" + store + "\"\n";
+  }
+  void change_store(const std::string& store) {
+    std::string config = read_file(pool_.path("config.toml"));
+    const std::size_t at = config.find(line(store_));
+    ASSERT_NE(at, std::string::npos);
+    write_file(pool_.path("config.toml"), config.replace(at, line(store_).size(), line(store)));
+    store_ = store;
+  }
+  Finished upgrade() const { return run({command_program(), "upgrade", pool_.socket()}); }
+  // How many workers were launched with this store.
+  std::size_t workers_with(const std::string& store) const {
+    std::size_t count = 0;
+    for (const pid_t pid : workers()) {
+      const std::string words = read_file("/proc/" + std::to_string(pid) + "/cmdline");
+      const std::string wanted = std::string("--session-store") + '\0' + store + '\0';
+      if (words.find(wanted) != std::string::npos) ++count;
+    }
+    return count;
+  }
+  void replace_a_worker() {
+    forget_log();
+    ::kill(SupervisedPool::worker_of(client_), SIGKILL);
+    ASSERT_TRUE(logged(" methods, CPython"));
+    EXPECT_TRUE(eventually([&] { return workers().size() == 2; }));
+  }
+
+ private:
+  std::string store_;
+};
+
+class AdoptionOfMemory : public AdoptionOfStores, public ::testing::Test {
+ protected:
+  AdoptionOfMemory() : AdoptionOfStores("memory") {}
+};
+class AdoptionOfADatabase : public AdoptionOfStores, public ::testing::Test {
+ protected:
+  AdoptionOfADatabase() : AdoptionOfStores("sqlite:sessions.db") {}
+};
+
+TEST_F(AdoptionOfMemory, ItsNewWorkersHaveMemoryUntilItIsStopped) {
+  change_store("sqlite:sessions.db");
+  kill_supervisor();
+  restart();
+  EXPECT_TRUE(logged("the pool runs with session_store = \"memory\""));
+  ASSERT_TRUE(logged("ready: 2 workers"));
+  replace_a_worker();
+  EXPECT_EQ(workers_with("memory"), 2u);
+  const Finished upgraded = upgrade();
+  EXPECT_EQ(upgraded.status, 0) << upgraded.err;
+  EXPECT_THAT(upgraded.out + upgraded.err, HasSubstr("session_store = \"sqlite:"));
+  ASSERT_TRUE(logged("ready: 2 workers"));
+  EXPECT_EQ(pool_.stop_supervisor(SIGTERM), 0);
+  forget_log();
+  pool_.start_supervisor();
+  ASSERT_TRUE(logged("ready: 2 workers"));
+  EXPECT_EQ(workers_with("sqlite:" + pool_.path("sessions.db")), 2u);
+}
+
+TEST_F(AdoptionOfADatabase, ASupervisorThatSaysMemoryDoesNotTakeItOver) {
+  const std::set<pid_t> before = workers();
+  change_store("memory");
+  kill_supervisor();
+  const Finished refused = run({supervisor_program(), "--config", pool_.path("config.toml")});
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_THAT(refused.err, HasSubstr("stop the pool first, or restore the key"));
+  EXPECT_EQ(workers(), before);
+  change_store("sqlite:sessions.db");
+  restart();
+  ASSERT_TRUE(logged("ready: 2 workers"));
+  EXPECT_EQ(workers(), before);
+  replace_a_worker();
+  EXPECT_EQ(workers_with("sqlite:" + pool_.path("sessions.db")), 2u);
+}
+
+TEST_F(AdoptionOfADatabase, AnUpgradeToAnotherStoreIsRefused) {
+  for (const char* store : {"memory", "sqlite:other.db"}) {
+    change_store(store);
+    const Finished refused = upgrade();
+    EXPECT_NE(refused.status, 0) << store;
+    EXPECT_THAT(refused.err, HasSubstr("stop the pool first, or restore the key"));
+  }
+  change_store("sqlite:sessions.db");
+  EXPECT_EQ(upgrade().status, 0);
+  EXPECT_EQ(call("well"), "well");
+}
+
 TEST_F(Adoption, SupervisorsThatDieAtAnyMomentLoseNoCall) {
   RandomSource random;
   constexpr int kRounds = 20;

@@ -37,7 +37,9 @@ Result<shm::SlotIndex> SessionCalls::start(shm::SeatIndex seat, const Request& r
   shm::FrameWriter writer(pool_->requests(), claim->slot);
   const Result<std::span<std::byte>> space = writer.payload_space(request.payload.size());
   if (!space) return space.error();
-  std::memcpy(space->data(), request.payload.data(), request.payload.size());
+  if (!request.payload.empty()) {
+    std::memcpy(space->data(), request.payload.data(), request.payload.size());
+  }
   const shm::FrameHead head{1, deadline, claim->word.generation, 0,
                             static_cast<wire::PayloadKind>(request.kind)};
   const shm::RareHead rare{.method_name = request.method, .session = request.session};

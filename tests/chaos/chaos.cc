@@ -86,7 +86,11 @@ bool Chaos::start() {
   });
   if (!ready) return false;
   for (const WatchedPool& pool : pools_) instances_.push_back(pool.instance());
-  if (options_.canary == "lost-slot") squatter_ = start_squatter();
+  if (options_.canary == "lost-slot") {
+    squatter_ = start_squatter();
+    // Before there are others: afterwards it might find none free.
+    if (!await(kRestS, [this] { return pools_.front().busy_slots() > 0; })) return false;
+  }
   for (int i = 0; i < options_.clients; ++i) crowd_.add();
   return true;
 }

@@ -15,7 +15,6 @@ namespace {
 
 using layout::SettingRecord;
 
-constexpr auto kRelaxed = std::memory_order_relaxed;
 // Behind the seal: written and read a word at a time, so that a reader beside the writer reads
 // nonsense that it throws away, and no data race.
 constexpr std::size_t kBodyOffset = 8;
@@ -78,16 +77,15 @@ std::optional<Setting> read_setting(const SettingRecord& record) {
   // Acquire: partner of the release in write_setting(), after everything else was written.
   const std::uint32_t epoch = record.epoch.load(std::memory_order_acquire);
   if (epoch == 0) return std::nullopt;
-  const std::uint32_t bytes = payload_bytes_of(record).load(kRelaxed);
+  // Acquire, like those of the words: partners of the releases in write_setting(). Of a later
+  // setting, what is read here makes the last look find the seal gone.
+  const std::uint32_t bytes = payload_bytes_of(record).load(std::memory_order_acquire);
   SettingRecord copy;
   Words words{};
   if (bytes > kMaxSettingBytes) return std::nullopt;
   for (std::size_t i = kBodyOffset / 8; i < words_used(bytes); ++i) {
-    words[i] = word_of(record, i).load(kRelaxed);
+    words[i] = word_of(record, i).load(std::memory_order_acquire);
   }
-  // Acquire: with the fence in write_setting() and clear_setting(): a word of a later setting that
-  // was read above makes the look below find the seal gone.
-  std::atomic_thread_fence(std::memory_order_acquire);
   // Acquire: one that is gone shows the header's epoch that was stored before.
   if (record.epoch.load(std::memory_order_acquire) != epoch) return std::nullopt;
   constexpr std::size_t kBody = sizeof(SettingRecord) - kBodyOffset;
@@ -114,11 +112,13 @@ void write_setting(SettingRecord& record, const Setting& setting) {
   if (!setting.payload.empty()) {
     std::memcpy(whole.payload, setting.payload.data(), setting.payload.size());
   }
-  payload_bytes_of(record).store(static_cast<std::uint32_t>(setting.payload.size()), kRelaxed);
+  // Release, each: nothing of it is seen without the seal being gone.
+  payload_bytes_of(record).store(static_cast<std::uint32_t>(setting.payload.size()),
+                                 std::memory_order_release);
   Words words;
   std::memcpy(words.data(), reinterpret_cast<const std::byte*>(&whole), sizeof(whole));
   for (std::size_t i = kBodyOffset / 8; i < words_used(setting.payload.size()); ++i) {
-    word_of(record, i).store(words[i], kRelaxed);
+    word_of(record, i).store(words[i], std::memory_order_release);
   }
   // Release: partner of the acquire in read_setting().
   record.epoch.store(setting.epoch, std::memory_order_release);
@@ -128,9 +128,6 @@ void clear_setting(SettingRecord& record) {
   // Release: who sees the record gone sees the header's epoch that was stored before (the acquire
   // is in read_setting()).
   record.epoch.store(0, std::memory_order_release);
-  // Release: partner of the acquire fence in read_setting(): nothing that is written afterwards is
-  // seen without the seal being gone.
-  std::atomic_thread_fence(std::memory_order_release);
 }
 
 SettingsSeen read_settings(const ControlSegment& segment) {

@@ -101,20 +101,42 @@ void SupervisorContact::note_orphaned() {
   epoch_.store(~epoch_in_segment(), std::memory_order_relaxed);  // so that follow() looks
 }
 
-Result<std::uint32_t> SupervisorContact::broadcast(const shm::Setting& setting,
-                                                   shm::MonotonicNs deadline) {
-  std::unique_lock turn(broadcasts_, std::defer_lock);
+Status SupervisorContact::take_turn(shm::MonotonicNs deadline) {
+  std::unique_lock lock(turns_);
+  const auto free = [this] { return !broadcasts_; };
   if (deadline == shm::kNever) {
-    turn.lock();
+    turn_over_.wait(lock, free);
   } else {
     const shm::MonotonicNs now = shm::monotonic_now();
     const auto left = std::chrono::nanoseconds(now < deadline ? deadline - now : 0);
-    if (!turn.try_lock_for(left)) {
+    if (!turn_over_.wait_for(lock, left, free)) {
       return Error{.code = ErrorCode::kDeadlineExceeded,
                    .message = "this client's other broadcasts took until the deadline",
                    .retryable = true};
     }
   }
+  broadcasts_ = true;
+  return Done{};
+}
+
+void SupervisorContact::end_turn() {
+  {
+    const std::lock_guard lock(turns_);
+    broadcasts_ = false;
+  }
+  turn_over_.notify_one();
+}
+
+Result<std::uint32_t> SupervisorContact::broadcast(const shm::Setting& setting,
+                                                   shm::MonotonicNs deadline) {
+  if (Status turn = take_turn(deadline); !turn) return std::move(turn).error();
+  Result<std::uint32_t> epoch = broadcast_in_turn(setting, deadline);
+  end_turn();
+  return epoch;
+}
+
+Result<std::uint32_t> SupervisorContact::broadcast_in_turn(const shm::Setting& setting,
+                                                           shm::MonotonicNs deadline) {
   Result<shm::UniqueFd> socket = socket_for_broadcast();
   if (!socket) return std::move(socket).error();
   flatbuffers::FlatBufferBuilder builder;

@@ -11,6 +11,7 @@
 #define SLOTRING_CLIENT_LIB_SUPERVISOR_CONTACT_H_
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <mutex>
 #include <string>
@@ -62,6 +63,9 @@ class SupervisorContact {
   bool is_supervised();
   bool look_for_messages();
   void note_orphaned();
+  Status take_turn(shm::MonotonicNs deadline);
+  void end_turn();
+  Result<std::uint32_t> broadcast_in_turn(const shm::Setting& setting, shm::MonotonicNs deadline);
   Result<shm::UniqueFd> socket_for_broadcast();
   Result<std::uint32_t> await_epoch(int socket, shm::MonotonicNs deadline);
   bool is_dead(shm::SeatIndex seat) const;
@@ -69,8 +73,11 @@ class SupervisorContact {
 
   const shm::Attachment& joined_;
   std::string path_;
-  std::timed_mutex broadcasts_;  // one at a time
-  std::mutex mutex_;             // of this process; guards the next four
+  // Broadcasts go one at a time. (ThreadSanitizer knows no std::timed_mutex.)
+  std::mutex turns_;
+  std::condition_variable turn_over_;
+  bool broadcasts_ = false;  // guarded by turns_
+  std::mutex mutex_;         // of this process; guards the next four
   shm::UniqueFd socket_;
   shm::MonotonicNs next_try_ns_ = 0;
   bool awaits_answer_ = false;         // broadcast() reads what comes, and nobody else

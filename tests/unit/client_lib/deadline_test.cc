@@ -80,15 +80,19 @@ TEST_F(Deadline, GetsTheSlotBackWhenTheWorkerLetsGo) {
 }
 
 TEST_F(Deadline, LetsNoLateReplyReachTheNextCallOfTheSlot) {
+  int started = 0;
   for (int i = 0; i < 20; ++i) {
-    Lease late = send("late", soon(1));
-    const shm::RunningCall running = seat_.try_next().value();
+    Lease late = send("late", soon(20));
+    const std::optional<shm::RunningCall> running = seat_.try_next();
     (void)late.wait().ok();
-    EchoWorker::echo(seat_, running);
+    if (!running) continue;  // on a slow machine it was late before it started
+    ++started;
+    EchoWorker::echo(seat_, *running);
     Lease next = send("next", kNever);
     EchoWorker::echo(seat_, seat_.try_next().value());
     EXPECT_EQ(text_of(next.wait().value()), "next");
   }
+  EXPECT_GT(started, 0);
 }
 
 TEST_F(Deadline, PrefersAReplyThatIsThereToADeadlineThatHasPassed) {

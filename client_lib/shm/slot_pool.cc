@@ -92,13 +92,17 @@ std::uint32_t SlotPool::disown_strangers(std::uint16_t owner) const {
 }
 
 std::optional<Claim> SlotPool::try_claim_last(std::uint16_t owner, SlotIndex last) const {
-  const SlotWord seen = load_slot(word(last));
-  if (seen.state != SlotState::kFree || !is_ready(last)) return std::nullopt;
   if (segment_->busy_slots(segment_->seat_of(last)) != 0) return std::nullopt;
+  return try_claim_unhinted(owner, last);
+}
+
+std::optional<Claim> SlotPool::try_claim_unhinted(std::uint16_t owner, SlotIndex slot) const {
+  const SlotWord seen = load_slot(word(slot));
+  if (seen.state != SlotState::kFree || !is_ready(slot)) return std::nullopt;
   // The hint, if there is one, stays in its ring, and `listed` with it.
-  const MoveResult claimed = try_claim_noted(last, seen, owner, /*clear_listed=*/false);
+  const MoveResult claimed = try_claim_noted(slot, seen, owner, /*clear_listed=*/false);
   if (!claimed.moved) return std::nullopt;
-  return Claim{last, claimed.after};
+  return Claim{slot, claimed.after};
 }
 
 std::optional<Claim> SlotPool::try_claim_hinted(std::uint16_t owner, SlotIndex slot) const {
@@ -126,11 +130,7 @@ void SlotPool::clear_listed(SlotIndex slot) const {
 std::optional<Claim> SlotPool::try_claim_scanning(std::uint16_t owner, SlotIndex start) const {
   const std::uint32_t slots = segment_->geometry().slots();
   for (std::uint32_t i = 0; i < slots; ++i) {
-    const SlotIndex slot = (start + i) % slots;
-    const SlotWord seen = load_slot(word(slot));
-    if (seen.state != SlotState::kFree || !is_ready(slot)) continue;
-    const MoveResult claimed = try_claim_noted(slot, seen, owner, /*clear_listed=*/false);
-    if (claimed.moved) return Claim{slot, claimed.after};
+    if (std::optional<Claim> claim = try_claim_unhinted(owner, (start + i) % slots)) return claim;
   }
   return std::nullopt;
 }
@@ -167,11 +167,7 @@ Result<Claim> SlotPool::claim(std::uint16_t owner, SlotIndex last, MonotonicNs d
 std::optional<Claim> SlotPool::try_claim_on(std::uint16_t owner, SeatIndex seat) const {
   const SlotIndex first = segment_->first_slot(seat);
   for (SlotIndex slot = first; slot < first + segment_->geometry().slots_per_worker; ++slot) {
-    const SlotWord seen = load_slot(word(slot));
-    if (seen.state != SlotState::kFree || !is_ready(slot)) continue;
-    // The hint, if there is one, stays in its ring, and `listed` with it.
-    const MoveResult claimed = try_claim_noted(slot, seen, owner, /*clear_listed=*/false);
-    if (claimed.moved) return Claim{slot, claimed.after};
+    if (std::optional<Claim> claim = try_claim_unhinted(owner, slot)) return claim;
   }
   return std::nullopt;
 }

@@ -128,6 +128,8 @@ class SlotPool {
   Error saturated() const;
   std::optional<Claim> try_claim_last(std::uint16_t owner, SlotIndex last) const;
   std::optional<Claim> try_claim_hinted(std::uint16_t owner, SlotIndex slot) const;
+  // Of a slot that was found without taking its hint.
+  std::optional<Claim> try_claim_unhinted(std::uint16_t owner, SlotIndex slot) const;
   std::optional<Claim> try_claim_scanning(std::uint16_t owner, SlotIndex start) const;
   bool is_ready(SlotIndex slot) const {
     return segment_->seat_word(segment_->seat_of(slot)).state == layout::SeatState::kReady;

@@ -13,7 +13,6 @@ namespace slotring::supervisor {
 using std::chrono::nanoseconds;
 
 namespace {
-constexpr nanoseconds kNap = PoolAudit::kPeriod;
 // A call that starts while others are looked after is met this soon.
 constexpr nanoseconds kLongestNap = std::chrono::seconds(1);
 }  // namespace
@@ -66,13 +65,13 @@ void PoolAudit::audit_while_there_is_work() {
     waited = waiting;
     if (!waiting && overdue_in) {
       // Whoever begins to wait meanwhile ends the nap, and so does the end of this.
-      const nanoseconds nap = std::min({*overdue_in, limit_ / 4, kLongestNap});
+      const nanoseconds nap =
+          std::max<nanoseconds>(kPeriod, std::min({*overdue_in, limit_ / 4, kLongestNap}));
       lock.unlock();
-      pool_.line().await_ring(shm::monotonic_now() +
-                              static_cast<shm::MonotonicNs>(std::max(nap, kNap).count()));
+      pool_.line().await_ring(shm::monotonic_now() + static_cast<shm::MonotonicNs>(nap.count()));
       lock.lock();
     } else {
-      stopped_.wait_for(lock, kNap, [this] { return stop_.load(std::memory_order_seq_cst); });
+      stopped_.wait_for(lock, kPeriod, [this] { return stop_.load(std::memory_order_seq_cst); });
     }
   }
 }

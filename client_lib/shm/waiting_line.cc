@@ -231,12 +231,11 @@ void WaitingLine::mend_audit_bell() const {
 
 void WaitingLine::await_work(const std::atomic<bool>& stop,
                              const std::function<bool()>& other_work) const {
-  std::atomic<std::uint32_t>& word = segment_->header().audit_bell;
   while (!stop.load(std::memory_order_seq_cst)) {
     if (take_audit_ring() || occupied() || other_work() || stop.load(std::memory_order_seq_cst)) {
       return;
     }
-    if (AuditBell(word).try_sleep()) futex_wait(futex_half(word), AuditBell::kSleeps, kNever);
+    await_ring(kNever);
   }
 }
 

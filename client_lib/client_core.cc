@@ -84,25 +84,28 @@ Result<Lease> ClientCore::claim(shm::MonotonicNs deadline, const std::stop_token
 
 Result<Lease> ClientCore::claim(const ClaimTerms& terms, const std::stop_token& stop) {
   if (Status ready = prepare_to_claim(stop); !ready) return std::move(ready).error();
+  if (!terms.session.empty()) return claim_in_session(terms, stop);
+  const shm::SlotIndex last = last_slot.instance == instance_ ? last_slot.slot : shm::kNoSlot;
+  Result<shm::Claim> claim =
+      pool_.claim(owner_, last, terms.deadline, stop, [this] { return supervisor_.check_pool(); });
+  if (!claim) return std::move(claim).error();
+  last_slot = {instance_, claim->slot};
+  return lease_of(*claim, terms, stop);
+}
+
+Result<Lease> ClientCore::claim_in_session(const ClaimTerms& terms, const std::stop_token& stop) {
   const SessionRouter::Served served{
       [this] { return supervisor_.check_pool(); },
       [this](shm::SeatIndex seat) { return check_served_by(seat); },
   };
-  if (!terms.session.empty()) {
-    SessionRef session;
-    const SessionCall call{terms.session, terms.session_mode, terms.started, terms.deadline};
-    Result<shm::Claim> claim = router_.claim(call, session, stop, served);
-    if (!claim) return std::move(claim).error();
-    Lease lease = lease_of(*claim, terms, stop);
-    sides_[claim->slot].session = terms.session;
-    sides_[claim->slot].mark.session = session;
-    return lease;
-  }
-  const shm::SlotIndex last = last_slot.instance == instance_ ? last_slot.slot : shm::kNoSlot;
-  Result<shm::Claim> claim = pool_.claim(owner_, last, terms.deadline, stop, served.by_pool);
+  SessionRef session;
+  const SessionCall call{terms.session, terms.session_mode, terms.started, terms.deadline};
+  Result<shm::Claim> claim = router_.claim(call, session, stop, served);
   if (!claim) return std::move(claim).error();
-  last_slot = {instance_, claim->slot};
-  return lease_of(*claim, terms, stop);
+  Lease lease = lease_of(*claim, terms, stop);
+  sides_[claim->slot].session = terms.session;
+  sides_[claim->slot].mark.session = session;
+  return lease;
 }
 
 Result<Lease> ClientCore::claim_on(shm::SeatIndex seat, shm::MonotonicNs deadline,

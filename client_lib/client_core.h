@@ -105,6 +105,7 @@ class ClientCore {
 
   // What every claim begins with.
   Status prepare_to_claim(const std::stop_token& stop);
+  Result<Lease> claim_in_session(const ClaimTerms& terms, const std::stop_token& stop);
   // Whether a caller that waits for this seat, and no other, will have a worker.
   Status check_served_by(shm::SeatIndex seat);
   // This thread's: the next claim goes to another.

@@ -176,8 +176,7 @@ Status Session::end(const CallOptions& options) {
   queued.session_mode = SessionMode::kQueue;
   const shm::MonotonicNs deadline = deadline_after(options.timeout);
   // A store may have a session that no call has named since the pool was started.
-  const bool in_store =
-      core_->segment().header().sessions.store == layout::SessionStoreKind::kDurable;
+  const bool in_store = !core_->router().keeps_state_in_workers();
   for (;;) {
     if (Result<SessionInfo> present = info(); !present && !in_store) {
       return std::move(present).error();

@@ -77,6 +77,7 @@ class ClientCore {
     return methods_.find(method, *joined_.segment);
   }
 
+  const SessionRouter& router() const { return router_; }
   // Takes the record of a session away of which there is nothing else.
   void drop_session(std::string_view name);
 

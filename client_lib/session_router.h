@@ -53,6 +53,8 @@ class SessionRouter {
       : pool_(&pool), own_(&own), table_(pool.segment()), owner_(owner) {}
 
   const shm::SessionTable& table() const { return table_; }
+  // Whether sessions' state is lost with its worker; otherwise it is in a store.
+  bool keeps_state_in_workers() const;
 
   // Claims a slot for a call of the session, which is created if need be. `session` is told as soon
   // as it is known, also when the claim fails. Errors: those of SlotPool::claim() and claim_on();
@@ -65,7 +67,6 @@ class SessionRouter {
   using Step = Result<std::optional<shm::Claim>>;
 
   const shm::ControlSegment& segment() const { return pool_->segment(); }
-  bool keeps_state_in_workers() const;
   SessionMode mode_of(const SessionCall& call, const shm::SessionWord& seen) const;
   bool has_home(const shm::SessionWord& seen) const;
   bool is_state_lost(shm::SessionIndex index, const shm::SessionWord& seen) const;

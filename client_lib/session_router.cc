@@ -53,21 +53,6 @@ Error busy_error(std::string_view name, SeatIndex home) {
                .retryable = true};
 }
 
-// What ends a caller that goes round because others change the session all the time.
-Status check_going_on(const SessionCall& call, const std::stop_token& stop) {
-  if (stop.stop_requested()) {
-    return Error{.code = ErrorCode::kCancelled,
-                 .message = "cancelled before a slot was free",
-                 .retryable = true};
-  }
-  if (call.deadline != shm::kNever && shm::monotonic_now() >= call.deadline) {
-    return Error{.code = ErrorCode::kDeadlineExceeded,
-                 .message = "the deadline passed before a slot was free",
-                 .retryable = true};
-  }
-  return Done{};
-}
-
 }  // namespace
 
 bool SessionRouter::keeps_state_in_workers() const {
@@ -156,7 +141,10 @@ Result<Claim> SessionRouter::claim(const SessionCall& call, SessionRef& session,
       if (*step && is_ready(**step)) return **step;
       if (*step) give_back(**step);
     }
-    if (Status going_on = check_going_on(call, stop); !going_on) return std::move(going_on).error();
+    // Others may change the session all the time.
+    if (Status wanted = shm::check_still_wanted(call.deadline, stop); !wanted) {
+      return std::move(wanted).error();
+    }
   }
 }
 

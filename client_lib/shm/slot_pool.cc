@@ -226,9 +226,7 @@ Status SlotPool::take_other_place(WaiterIndex& waiter, std::uint16_t owner) cons
   return Done{};
 }
 
-// What a sleep that nobody ended means for the caller.
-Status SlotPool::check_after_sleep(MonotonicNs deadline, const std::stop_token& stop,
-                                   const StillServed& still_served) const {
+Status check_still_wanted(MonotonicNs deadline, const std::stop_token& stop) {
   const auto given_up = [](ErrorCode code, const char* message) -> Status {
     return Error{.code = code, .message = message, .retryable = true};
   };
@@ -238,6 +236,13 @@ Status SlotPool::check_after_sleep(MonotonicNs deadline, const std::stop_token& 
   if (deadline != kNever && monotonic_now() >= deadline) {
     return given_up(ErrorCode::kDeadlineExceeded, "the deadline passed before a slot was free");
   }
+  return Done{};
+}
+
+// What a sleep that nobody ended means for the caller.
+Status SlotPool::check_after_sleep(MonotonicNs deadline, const std::stop_token& stop,
+                                   const StillServed& still_served) const {
+  if (Status wanted = check_still_wanted(deadline, stop); !wanted) return wanted;
   line_.interrupt_audit();  // whatever has become of its bell
   return still_served ? still_served() : Status(Done{});
 }

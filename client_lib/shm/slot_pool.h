@@ -39,6 +39,9 @@ inline MonotonicNs next_self_check(MonotonicNs deadline) {
   return deadline == kNever ? check : std::min(check, deadline);
 }
 
+// Whether a caller that has no slot yet goes on trying. Errors: CANCELLED, DEADLINE_EXCEEDED.
+Status check_still_wanted(MonotonicNs deadline, const std::stop_token& stop);
+
 struct Claim {
   SlotIndex slot;
   SlotWord word;  // as claimed: generation, owner, CLAIMED

@@ -2,8 +2,6 @@
 
 #include <errno.h>
 
-#include <cstring>
-
 #include "client_lib/client_core.h"
 #include "client_lib/session_list.h"
 #include "client_lib/shm/peer_socket.h"
@@ -122,19 +120,11 @@ Result<Reply> Client::call_uncounted(ClientCore& core, std::string_view method, 
   for (;;) {
     Result<Lease> lease = core.claim(terms, options.stop);
     if (!lease) return std::move(lease).error();
-    const std::span<const std::byte> data = payload.data();
-    Result<std::span<std::byte>> space = lease->request(data.size());
-    if (!space) return std::move(space).error();
-    if (!data.empty()) std::memcpy(space->data(), data.data(), data.size());
-    Status submitted = lease->submit(method, payload.kind(), data.size());
-    if (submitted) {
-      Result<ReplyView> reply = lease->wait();
-      if (reply) return Reply(*std::move(lease), *reply);
-      submitted = std::move(reply).error();
-    }
+    Result<ReplyView> reply = internal::exchange(*lease, method, payload);
+    if (reply) return Reply(*std::move(lease), *reply);
     // A worker that left before it started the call: nothing ran, another may. claim() ends this
     // when there is no other.
-    const Error& error = submitted.error();
+    const Error& error = reply.error();
     if (error.category() != ErrorCategory::kWorker || !error.retryable) return error;
     // A session's home would be the same dead worker again.
     if (error.code == ErrorCode::kWorkerLost && !options.session.empty()) return error;

@@ -37,6 +37,17 @@ shm::MonotonicNs deadline_after(std::chrono::nanoseconds timeout, shm::Monotonic
   return now + static_cast<std::uint64_t>(std::max<std::int64_t>(timeout.count(), 0));
 }
 
+Result<ReplyView> exchange(Lease& lease, std::string_view method, Payload payload) {
+  const std::span<const std::byte> data = payload.data();
+  Result<std::span<std::byte>> space = lease.request(data.size());
+  if (!space) return std::move(space).error();
+  if (!data.empty()) std::memcpy(space->data(), data.data(), data.size());
+  if (Status sent = lease.submit(method, payload.kind(), data.size()); !sent) {
+    return std::move(sent).error();
+  }
+  return lease.wait();
+}
+
 ClientCore::ClientCore(shm::UniqueFd socket, shm::Attachment joined, std::string socket_path)
     : joined_(std::move(joined)),
       supervisor_(std::move(socket), std::move(socket_path), joined_),

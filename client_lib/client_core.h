@@ -161,6 +161,9 @@ class ClientCore {
   std::uint64_t instance_;  // tells this core from an earlier one at the same address
 };
 
+// Sends `payload` in the lease's slot and waits for the reply. Errors: those of Lease's steps.
+Result<ReplyView> exchange(Lease& lease, std::string_view method, Payload payload);
+
 // What deadline a timeout means, from `now` on.
 shm::MonotonicNs deadline_after(std::chrono::nanoseconds timeout,
                                 shm::MonotonicNs now = shm::monotonic_now());

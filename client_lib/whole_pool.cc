@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstring>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -35,22 +34,14 @@ struct Answer {
 
 struct Question {
   std::string_view method;
-  std::string_view payload;
+  Payload payload;
   shm::MonotonicNs deadline;
 };
 
 std::optional<Error> ask(ClientCore& core, shm::SeatIndex seat, const Question& question) {
   Result<Lease> lease = core.claim_on(seat, question.deadline);
   if (!lease) return std::move(lease).error();
-  const std::size_t bytes = question.payload.size();
-  Result<std::span<std::byte>> space = lease->request(bytes);
-  if (!space) return std::move(space).error();
-  if (bytes > 0) std::memcpy(space->data(), question.payload.data(), bytes);
-  const PayloadKind kind = bytes > 0 ? PayloadKind::kBytes : PayloadKind::kEmpty;
-  if (Status sent = lease->submit(question.method, kind, bytes); !sent) {
-    return std::move(sent).error();
-  }
-  const Result<ReplyView> reply = lease->wait();
+  const Result<ReplyView> reply = internal::exchange(*lease, question.method, question.payload);
   return reply ? std::optional<Error>() : reply.error();
 }
 

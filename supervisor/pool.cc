@@ -122,7 +122,7 @@ Pool::Pool(const ProgramSide& program, PoolConfig config, Parts parts)
     if (epoch) staffing_.on_settings();
     return epoch;
   });
-  reception_.on_reclaimed([this] { repair(); });
+  reception_.on_reclaimed([this] { look_after_dead(); });
   for (shm::SeatIndex index = 0; index < config_.workers; ++index) {
     seats_.push_back(std::make_unique<Seat>(seat_side_, index));
   }
@@ -140,7 +140,7 @@ Status Pool::start() {
   start_seats();
   sign_header();
   if (parts_.adopted) reception_.reclaim_left();
-  repair();
+  look_after_dead();
   return Done{};
 }
 
@@ -285,7 +285,8 @@ void Pool::check_ready() {
   on_change_();
 }
 
-// Of processes that are gone, and died in the middle of changing the session table.
+// Of processes that are gone, and died in the middle of changing the session table. Before the
+// repair that follows their death, which takes what it finds there for scribbled.
 void Pool::audit_sessions() {
   const std::vector<shm::PoolTruth::Client>& clients = reception_.client_table().truth();
   const auto is_alive = [&](std::uint16_t creator) {
@@ -301,9 +302,15 @@ void Pool::audit_sessions() {
   }
 }
 
+// A worker's sessions are audited when its slots are walked.
+void Pool::look_after_dead() {
+  if (!header_) return;
+  audit_sessions();
+  repair();
+}
+
 void Pool::repair() {
   if (!header_) return;
-  audit_sessions();  // what the dead left half made was scribbled by nobody
   shm::PoolTruth truth;
   truth.header = *header_;
   truth.supervisor_epoch = epoch_;

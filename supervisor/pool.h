@@ -99,6 +99,7 @@ class Pool {
   void check_ready();
   void finish();
   void audit_sessions();
+  void look_after_dead();
   // Makes the memory sound again, whatever a peer that broke the rules has made of it.
   void repair();
 

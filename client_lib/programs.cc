@@ -14,9 +14,12 @@ using internal::copy_value;
 using internal::MapReader;
 using std::chrono::nanoseconds;
 
+// An empty one without `members`.
 Value map_of(const std::function<void(flexbuffers::Builder&)>& members) {
   flexbuffers::Builder builder;
-  builder.Map([&] { members(builder); });
+  builder.Map([&] {
+    if (members) members(builder);
+  });
   builder.Finish();
   return builder.GetBuffer();
 }
@@ -45,6 +48,10 @@ void add_text(flexbuffers::Builder& builder, const char* key, const std::string&
   if (!text.empty()) builder.String(key, text);
 }
 
+const char* text_of(ProgramScope scope) {
+  return scope == ProgramScope::kGlobal ? "global" : "session";
+}
+
 Result<Value> request_of(const ProgramDefinition& definition, ProgramScope scope, bool replace) {
   Status added = Done{};
   Value request = map_of([&](flexbuffers::Builder& builder) {
@@ -57,7 +64,7 @@ Result<Value> request_of(const ProgramDefinition& definition, ProgramScope scope
     });
     added = add_map(builder, "options", definition.options);
     builder.String("description", definition.description);
-    builder.String("scope", scope == ProgramScope::kGlobal ? "global" : "session");
+    builder.String("scope", text_of(scope));
     builder.Bool("replace", replace);
   });
   if (!added) return std::move(added).error();
@@ -144,7 +151,7 @@ Result<Execution> Programs::execute_program(std::string_view name, const Value& 
 Result<std::vector<ProgramSummary>> Programs::list_programs(std::optional<ProgramScope> scope,
                                                             const CallOptions& options) {
   const Value request = map_of([&](flexbuffers::Builder& builder) {
-    if (scope) builder.String("scope", *scope == ProgramScope::kGlobal ? "global" : "session");
+    if (scope) builder.String("scope", text_of(*scope));
   });
   const Result<Value> value = call("list_programs", request, options);
   if (!value) return value.error();
@@ -199,7 +206,7 @@ Result<ProgramInfo> Programs::get_program_info(std::string_view name, const Call
 }
 
 Result<ProgramStatistics> Programs::get_stats(const CallOptions& options) {
-  const Result<Value> value = call("get_stats", map_of([](flexbuffers::Builder&) {}), options);
+  const Result<Value> value = call("get_stats", map_of({}), options);
   if (!value) return value.error();
   MapReader reply("get_stats", *value);
   MapReader programs = reply.inner("programs");
@@ -218,7 +225,7 @@ Result<ProgramStatistics> Programs::get_stats(const CallOptions& options) {
 }
 
 Result<ProgramsPing> Programs::ping(const CallOptions& options) {
-  const Result<Value> value = call("ping", map_of([](flexbuffers::Builder&) {}), options);
+  const Result<Value> value = call("ping", map_of({}), options);
   if (!value) return value.error();
   MapReader reply("ping", *value);
   ProgramsPing ping;
@@ -229,20 +236,18 @@ Result<ProgramsPing> Programs::ping(const CallOptions& options) {
 }
 
 Result<std::uint64_t> Programs::cleanup(const CallOptions& options) {
-  const Result<Value> value = call("cleanup", map_of([](flexbuffers::Builder&) {}), options);
+  const Result<Value> value = call("cleanup", map_of({}), options);
   if (!value) return value.error();
   MapReader reply("cleanup", *value);
   return checked(reply.count("dropped"), {&reply});
 }
 
 Result<SessionCounts> Programs::reset_state(const CallOptions& options) {
-  return counts_of("reset_state",
-                   call("reset_state", map_of([](flexbuffers::Builder&) {}), options));
+  return counts_of("reset_state", call("reset_state", map_of({}), options));
 }
 
 Result<SessionCounts> Programs::cleanup_session(const CallOptions& options) {
-  return counts_of("cleanup_session",
-                   call("cleanup_session", map_of([](flexbuffers::Builder&) {}), options));
+  return counts_of("cleanup_session", call("cleanup_session", map_of({}), options));
 }
 
 Result<Value> Programs::get_session_data(const std::vector<std::string>& keys,
@@ -271,7 +276,7 @@ Result<std::uint64_t> Programs::update_session_data(const Value& data,
 }
 
 Result<std::int64_t> Programs::shutdown(const CallOptions& options) {
-  const Result<Value> value = call("shutdown", map_of([](flexbuffers::Builder&) {}), options);
+  const Result<Value> value = call("shutdown", map_of({}), options);
   if (!value) return value.error();
   MapReader reply("shutdown", *value);
   return checked(reply.integer("pid"), {&reply});

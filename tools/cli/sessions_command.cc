@@ -57,8 +57,8 @@ std::string session_table(const std::vector<SessionInfo>& sessions) {
     table.add_row({terminal::printable(session.name),
                    session.worker ? std::to_string(*session.worker) : "-",
                    session.has_state ? "in the worker" : "-", time_text(session.created),
-                   terminal::duration_text(static_cast<double>(session.unused_for.count())),
-                   std::to_string(session.calls), std::to_string(session.errors)});
+                   terminal::duration_text(session.unused_for), std::to_string(session.calls),
+                   std::to_string(session.errors)});
   }
   return table.to_string();
 }

@@ -15,6 +15,7 @@ namespace {
 
 using nlohmann::json;
 using terminal::Align;
+using terminal::duration_text;
 using terminal::TextTable;
 
 struct StatsOptions {
@@ -40,10 +41,6 @@ std::string errors_text(const CallFigures& figures) {
   return std::to_string(figures.errors()) + text;
 }
 
-std::string time_text(std::chrono::nanoseconds time) {
-  return terminal::duration_text(static_cast<double>(time.count()));
-}
-
 TextTable table_of(const char* title, Align align) {
   return TextTable({{title, align},
                     {"CALLS", Align::kRight},
@@ -56,9 +53,9 @@ TextTable table_of(const char* title, Align align) {
 }
 
 void add_figures(TextTable& table, const std::string& name, const CallFigures& figures) {
-  table.add_row({name, std::to_string(figures.calls), time_text(figures.mean),
-                 time_text(figures.p50), time_text(figures.p90), time_text(figures.p99),
-                 time_text(figures.longest), errors_text(figures)});
+  table.add_row({name, std::to_string(figures.calls), duration_text(figures.mean),
+                 duration_text(figures.p50), duration_text(figures.p90), duration_text(figures.p99),
+                 duration_text(figures.longest), errors_text(figures)});
 }
 
 std::string stats_text(const PoolStatistics& statistics) {

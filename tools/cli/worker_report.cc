@@ -30,8 +30,9 @@ std::string result_text(const std::optional<Error>& error) {
   return text.substr(0, text.find('\n'));
 }
 
-std::string latency_text(std::chrono::nanoseconds latency) {
-  return terminal::duration_text(static_cast<double>(latency.count()));
+std::string verdict_of(const PoolHealth& health) {
+  if (!health.workers.empty()) return health.ok() ? "healthy" : "not healthy";
+  return health.ok() ? "healthy, no worker runs: one starts with a call" : "no worker serves";
 }
 
 }  // namespace
@@ -81,15 +82,9 @@ int print_health(const std::string& pool, const PoolHealth& health, bool as_json
                    {"RESULT"}});
   for (const WorkerHealth& worker : health.workers) {
     table.add_row({std::to_string(worker.seat), std::to_string(worker.generation),
-                   latency_text(worker.latency), result_text(worker.error)});
+                   terminal::duration_text(worker.latency), result_text(worker.error)});
   }
-  std::cout << "pool " << terminal::printable(pool) << ": "
-            << (health.ok() && health.workers.empty()
-                    ? "healthy, no worker runs: one starts with a call"
-                : health.ok()            ? "healthy"
-                : health.workers.empty() ? "no worker serves"
-                                         : "not healthy")
-            << "\n"
+  std::cout << "pool " << terminal::printable(pool) << ": " << verdict_of(health) << "\n"
             << (table.empty() ? "" : table.to_string());
   return status;
 }

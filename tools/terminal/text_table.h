@@ -3,6 +3,7 @@
 #ifndef SLOTRING_TOOLS_TERMINAL_TEXT_TABLE_H_
 #define SLOTRING_TOOLS_TERMINAL_TEXT_TABLE_H_
 
+#include <chrono>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,6 +48,9 @@ std::string decimal_text(double number, int digits);
 
 // "850 ns", "1.23 us", "45.6 ms", "7.89 s", "3 min 12 s", "2 h 5 min".
 std::string duration_text(double nanoseconds);
+inline std::string duration_text(std::chrono::nanoseconds duration) {
+  return duration_text(static_cast<double>(duration.count()));
+}
 
 }  // namespace slotring::terminal
 

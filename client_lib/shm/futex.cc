@@ -23,15 +23,6 @@ MonotonicNs read_clock(clockid_t clock) {
 MonotonicNs monotonic_now() { return read_clock(CLOCK_MONOTONIC); }
 MonotonicNs coarse_now() { return read_clock(CLOCK_MONOTONIC_COARSE); }
 
-std::uint64_t coarse_tick_ns() {
-  static const std::uint64_t tick = [] {
-    timespec resolution{};
-    clock_getres(CLOCK_MONOTONIC_COARSE, &resolution);
-    return static_cast<std::uint64_t>(resolution.tv_nsec);
-  }();
-  return tick;
-}
-
 void futex_wait(const std::uint32_t* address, std::uint32_t expected, MonotonicNs deadline) {
   timespec until;
   until.tv_sec = static_cast<time_t>(deadline / kNsPerSecond);

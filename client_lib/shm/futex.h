@@ -16,7 +16,6 @@ inline constexpr MonotonicNs kNever = 0;
 MonotonicNs monotonic_now();
 // The same clock, up to a tick behind and several times cheaper.
 MonotonicNs coarse_now();
-std::uint64_t coarse_tick_ns();
 
 // The 32 bits that a futex on `word` sleeps on: its low half.
 inline const std::uint32_t* futex_half(const std::atomic<std::uint64_t>& word) {

@@ -32,7 +32,7 @@ class Session(MutableMapping[str, Any]):
     call has one.
     """
 
-    __slots__ = ("_deadline", "_failure", "_load", "_loaded", "_over", "name", "place")
+    __slots__ = ("_deadline", "_failure", "_hooks", "_load", "_loaded", "_over", "name", "place")
 
     def __init__(
         self,
@@ -43,11 +43,12 @@ class Session(MutableMapping[str, Any]):
     ) -> None:
         self.name = name
         self.place: Any = None  # of its keeper
+        self._load = load
+        self._hooks = hooks
         self._deadline = deadline
         self._loaded: Loaded | None = None
         self._over = ""
         self._failure: BaseException | None = None
-        self._load = lambda: self._start(load, hooks)
 
     @property
     def created(self) -> bool:
@@ -107,13 +108,10 @@ class Session(MutableMapping[str, Any]):
             )
         if self._failure is not None:
             raise self._failure
-        return self._load()
-
-    def _start(self, load: Callable[[Session], Loaded], hooks: Hooks) -> Loaded:
-        loaded = self._loaded = load(self)
+        loaded = self._loaded = self._load(self)
         if loaded.created:
             try:
-                hooks.run_start(self)
+                self._hooks.run_start(self)
             except BaseException as failure:
                 self._loaded = None
                 self._failure = failure

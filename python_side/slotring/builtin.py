@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
 import sys
@@ -12,6 +11,7 @@ from typing import Any
 from slotring import _native, errors
 from slotring.errors import CallError, ErrorCode
 from slotring.handlers import Method, as_method
+from slotring.packages import is_there
 from slotring.worker_sessions import WorkerSessions
 
 NAMES = ("end_session", "methods", "ping", "sessions", "settings")
@@ -37,7 +37,7 @@ def make(
             "pid": os.getpid(),
             "uptime_s": time.monotonic() - started,
             "versions": _versions(),
-            "dspy_available": dspy_available(),
+            "dspy_available": is_there("dspy"),
         }
 
     def list_methods(request: Any) -> list[dict[str, str]]:
@@ -84,14 +84,6 @@ def make(
         *methods,
     ]
     return all_methods
-
-
-def dspy_available() -> bool:
-    """Whether DSPy can be imported here; it is not imported for that."""
-    try:
-        return importlib.util.find_spec("dspy") is not None
-    except (ImportError, ValueError):  # of a finder, or a module put there by hand
-        return False
 
 
 def _setting(

@@ -13,7 +13,7 @@ import urllib.request
 import pytest
 
 from slotring import CallError, ErrorCode, errors
-from slotring.programs import Programs, Signature, definition, dspy_type, language_model
+from slotring.programs import Programs, Signature, dspy_type, language_model
 from slotring.worker_sessions import open_store
 from stand_ins import recorded_dspy
 from stand_ins.lm_server import LmServer
@@ -40,18 +40,16 @@ def ctx():
 def recorder(monkeypatch):
     """`import dspy` gives the recorder."""
     monkeypatch.setitem(sys.modules, "dspy", recorded_dspy)
-    for module in (definition, dspy_type, language_model):
-        if hasattr(module, "is_there"):
-            monkeypatch.setattr(module, "is_there", lambda package: True)
+    for module in (dspy_type, language_model):
+        monkeypatch.setattr(module, "is_there", lambda package: True)
     recorded_dspy.reset()
     return recorded_dspy
 
 
 @pytest.fixture
 def no_dspy(monkeypatch):
-    for module in (definition, dspy_type, language_model):
-        if hasattr(module, "is_there"):
-            monkeypatch.setattr(module, "is_there", lambda package: False)
+    for module in (dspy_type, language_model):
+        monkeypatch.setattr(module, "is_there", lambda package: False)
 
 
 def definition_of(signature="question -> answer", **options):

@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import importlib.util
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from slotring.errors import CallError, ErrorCode, ProgramError
+from slotring.errors import CallError, ProgramError
+from slotring.packages import missing
 from slotring.programs.requests import Key, invalid, read
 from slotring.programs.signature import Signature
 
@@ -136,22 +136,6 @@ def load(reference: str) -> Any:
         except AttributeError:
             raise invalid(f"the module {module_name!r} has no {path!r}") from None
     return found
-
-
-def is_there(package: str) -> bool:
-    """Whether ``package`` can be imported, without importing it."""
-    try:
-        return importlib.util.find_spec(package) is not None
-    except (ImportError, ValueError):
-        return False
-
-
-def missing(package: str, why: str) -> CallError:
-    return CallError(
-        f"the Python package {package!r} is not there, and {why}; install it in the environment "
-        f"that the pool's workers run in, as in: pip install {package}",
-        ErrorCode.DEPENDENCY_MISSING,
-    )
 
 
 def _inside(module_name: str, package: str) -> bool:

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from slotring.programs.definition import Definition, Program, is_there, load, missing, program_type
+from slotring.packages import is_there, missing
+from slotring.programs.definition import Definition, Program, load, program_type
 from slotring.programs.requests import Key, invalid
 from slotring.programs.signature import FieldType, Signature
 

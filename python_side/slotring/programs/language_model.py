@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from slotring.errors import ProgramError
-from slotring.programs.definition import is_there
+from slotring.packages import is_there
 from slotring.programs.requests import Key, invalid, read
 
 _NO_NUMBER = -1  # not given; DSPy's own default is used

@@ -13,6 +13,7 @@ from typing import Any
 from slotring import lifetime
 from slotring.errors import CallError, ErrorCode, ProgramError
 from slotring.handlers import handler, service
+from slotring.packages import is_there
 from slotring.programs.catalogue import (
     GLOBAL_PREFIX,
     BuiltPrograms,
@@ -24,7 +25,7 @@ from slotring.programs.catalogue import (
     needs_session,
     not_found,
 )
-from slotring.programs.definition import Definition, check_name, is_there
+from slotring.programs.definition import Definition, check_name
 from slotring.programs.language_model import LanguageModel
 from slotring.programs.requests import Key, invalid, read
 from slotring.programs.signature import Mismatch

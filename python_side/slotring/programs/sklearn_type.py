@@ -17,7 +17,8 @@ import os
 import pickle
 from typing import Any
 
-from slotring.programs.definition import Definition, Program, is_there, load, missing, program_type
+from slotring.packages import is_there, missing
+from slotring.programs.definition import Definition, Program, load, program_type
 from slotring.programs.requests import Key, invalid
 
 METHODS = ("predict", "predict_proba", "transform")

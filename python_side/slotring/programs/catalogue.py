@@ -1,22 +1,22 @@
 """Where definitions are kept, and the programs that this worker has made of them.
 
 Definitions are plain values. Those of a session stand in its state, and are kept and lost with it;
-global ones come by broadcast, to every worker and each later one, which puts them in its store. Programs made of them never leave
-the worker: another one makes its own when it is asked to execute.
+global ones come by broadcast, to every worker and each later one, which puts them in its store.
+Programs made of them never leave the worker: another one makes its own when it is asked to execute.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from slotring.errors import CallError, ErrorCode
 from slotring.programs.definition import Definition, Program
-from slotring.programs.requests import invalid
 from slotring.programs.signature import Signature
+from slotring.sessions import Session
 from slotring.worker_sessions import store
 
 SESSION_KEY = "slotring.programs"  # in a session's state: {name: record}
@@ -28,6 +28,7 @@ class Definitions(ABC):
     """Programs by name, of one scope."""
 
     scope: str
+    owner: str  # whose programs they are, for BuiltPrograms: a session's name; "" of global ones
 
     @abstractmethod
     def names(self) -> list[str]: ...
@@ -77,7 +78,8 @@ class SessionDefinitions(Definitions):
 
     scope = "session"
 
-    def __init__(self, session: MutableMapping[str, Any]) -> None:
+    def __init__(self, session: Session) -> None:
+        self.owner = session.name
         self._session = session
 
     def names(self) -> list[str]:
@@ -100,13 +102,7 @@ class SessionDefinitions(Definitions):
         self._session[SESSION_KEY] = {**self._all(), name: value}
 
     def _all(self) -> dict[str, Any]:
-        programs = self._session.get(SESSION_KEY, {})
-        if not isinstance(programs, dict):
-            raise CallError(
-                f"the state's key {SESSION_KEY!r} holds no programs: something else wrote it",
-                ErrorCode.SESSION_STATE_INVALID,
-            )
-        return programs
+        return map_in(self._session, SESSION_KEY, "programs")
 
 
 class GlobalDefinitions(Definitions):
@@ -116,6 +112,7 @@ class GlobalDefinitions(Definitions):
     """
 
     scope = "global"
+    owner = ""
 
     def names(self) -> list[str]:
         return [key.removeprefix(GLOBAL_PREFIX) for key in store().list_global(GLOBAL_PREFIX)]
@@ -194,7 +191,7 @@ class Built:
 
 
 class BuiltPrograms:
-    """Programs that were made, by session, name and definition; the last used ones."""
+    """Programs that were made, by owner, name and definition; the last used ones."""
 
     def __init__(self, most: int = MAX_BUILT) -> None:
         self._most = most
@@ -203,12 +200,12 @@ class BuiltPrograms:
     def __len__(self) -> int:
         return len(self._built)
 
-    def find(self, session: str, record: Record) -> Built | None:
-        return self._built.get(_key(session, record))
+    def find(self, owner: str, record: Record) -> Built | None:
+        return self._built.get(_key(owner, record))
 
-    def get(self, session: str, record: Record) -> Built:
+    def get(self, owner: str, record: Record) -> Built:
         """The program of ``record``, made if it is not there. Raises CallError."""
-        key = _key(session, record)
+        key = _key(owner, record)
         built = self._built.get(key)
         if built is None:
             built = self._built[key] = Built(record.definition.build(), Figures())
@@ -218,10 +215,10 @@ class BuiltPrograms:
             self._built.move_to_end(key)
         return built
 
-    def drop(self, session: str, name: str | None = None) -> None:
-        """Drops a session's programs, or the one of a name. "" stands for global ones."""
+    def drop(self, owner: str, name: str | None = None) -> None:
+        """Drops an owner's programs, or the one of a name."""
         for key in list(self._built):
-            if key[0] == session and name in (None, key[1]):
+            if key[0] == owner and name in (None, key[1]):
                 del self._built[key]
 
     def clear(self) -> int:
@@ -230,10 +227,19 @@ class BuiltPrograms:
         return count
 
 
-def _key(session: str, record: Record) -> tuple[str, str, str]:
-    # A global program is one, whoever executes it.
-    owner = session if record.scope == "session" else ""
+def _key(owner: str, record: Record) -> tuple[str, str, str]:
     return owner, record.definition.name, record.definition.digest
+
+
+def map_in(session: Session, key: str, what: str) -> dict[str, Any]:
+    """The map that the state has under ``key``; an empty one when there is none."""
+    kept = session.get(key, {})
+    if not isinstance(kept, dict):
+        raise CallError(
+            f"the state's key {key!r} holds no {what}: something else wrote it",
+            ErrorCode.SESSION_STATE_INVALID,
+        )
+    return kept
 
 
 def not_found(name: str, known: list[str]) -> CallError:
@@ -241,7 +247,3 @@ def not_found(name: str, known: list[str]) -> CallError:
     if 1 <= len(known) <= 12:
         text += f"; there are {', '.join(map(repr, known))}"
     return CallError(text, ErrorCode.PROGRAM_NOT_FOUND)
-
-
-def needs_session(what: str) -> CallError:
-    return invalid(f"{what}: needs a session, and this call is in none")

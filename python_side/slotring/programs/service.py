@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator
 from typing import Any
 
 from slotring import lifetime
@@ -22,13 +22,14 @@ from slotring.programs.catalogue import (
     GlobalDefinitions,
     Record,
     SessionDefinitions,
-    needs_session,
+    map_in,
     not_found,
 )
 from slotring.programs.definition import Definition, check_name
 from slotring.programs.language_model import LanguageModel
 from slotring.programs.requests import Key, invalid, read
 from slotring.programs.signature import Mismatch
+from slotring.sessions import Session
 
 DATA_KEY = "slotring.programs.data"  # in a session's state: what update_session_data keeps
 
@@ -67,7 +68,7 @@ class Programs:
             },
         )
         definition = Definition.parse(wanted["name"], wanted)
-        kept, session = self._kept("create_program", wanted["scope"], definition.name, ctx)
+        kept = self._kept("create_program", wanted["scope"], definition.name, ctx)
         record = Record(kept.scope, definition, time.time())
         # Each worker, and each later one, makes the last broadcast of a key: one that is refused by
         # those that are there would be made by those to come.
@@ -75,7 +76,7 @@ class Programs:
         # What cannot be made is not kept. A global program that another worker has put in a shared
         # store is made here all the same: the broadcast tells whether each worker can.
         if created or kept.scope == "global":
-            self._built.get(session, record)
+            self._built.get(kept.owner, record)
         if created:
             kept.put(record)
         return {"name": definition.name, "scope": kept.scope, "created": created}
@@ -84,13 +85,13 @@ class Programs:
     def execute_program(self, request: Any, ctx: Any) -> dict[str, Any]:
         """Executes a program; checks its inputs and its outputs."""
         wanted = read("execute_program", request, {"name": Key(str), "inputs": Key(dict, {})})
-        record, session = self._find(wanted["name"], ctx)
+        record, owner = self._find(wanted["name"], ctx)
         signature = record.definition.signature
         try:
             inputs = signature.check_inputs(wanted["inputs"])
         except Mismatch as mismatch:
             raise invalid(f"execute_program: {wanted['name']!r}: {mismatch}") from None
-        built = self._built.get(session, record)
+        built = self._built.get(owner, record)
         failed = True
         started = time.perf_counter()
         try:
@@ -124,8 +125,8 @@ class Programs:
         scope = read("list_programs", request, {"scope": Key(str, "all")})["scope"]
         if scope != "all" and scope not in SCOPES:
             raise invalid(f"list_programs: the scope is {scope!r}; it is all, session or global")
-        if scope == "session" and _session(ctx) is None:
-            raise needs_session("list_programs")
+        if scope == "session":
+            _session("list_programs", ctx)  # there has to be one
         kept = [k for k in self._places(ctx) if scope in ("all", k.scope)]
         programs = [record.summary() for k in kept for record in k.records()]
         return {"programs": programs, "count": len(programs)}
@@ -139,9 +140,9 @@ class Programs:
             {"name": Key(str), "scope": Key(str, "session"), "missing_ok": Key(bool, False)},
         )
         check_name(wanted["name"])
-        kept, session = self._kept("delete_program", wanted["scope"], wanted["name"], ctx)
+        kept = self._kept("delete_program", wanted["scope"], wanted["name"], ctx)
         deleted = kept.remove(wanted["name"])
-        self._built.drop(session, wanted["name"])
+        self._built.drop(kept.owner, wanted["name"])
         # Of a global one each worker is told; where they share a store, one of them finds it.
         if not (deleted or wanted["missing_ok"] or kept.scope == "global"):
             raise not_found(wanted["name"], kept.names())
@@ -151,8 +152,8 @@ class Programs:
     def get_program_info(self, request: Any, ctx: Any) -> dict[str, Any]:
         """Tells a program's definition, and what this worker has counted of it."""
         name = read("get_program_info", request, {"name": Key(str)})["name"]
-        record, session = self._find(name, ctx)
-        built = self._built.find(session, record)
+        record, owner = self._find(name, ctx)
+        built = self._built.find(owner, record)
         return {
             "name": name,
             "scope": record.scope,
@@ -188,10 +189,8 @@ class Programs:
     def reset_state(self, request: Any, ctx: Any) -> dict[str, Any]:
         """Forgets the session's programs and data, and nothing else that the session keeps."""
         read("reset_state", request, {})
-        session = _session(ctx)
-        if session is None:
-            raise needs_session("reset_state")
-        self._built.drop(_name(session))
+        session = _session("reset_state", ctx)
+        self._built.drop(session.name)
         programs = SessionDefinitions(session).clear()
         data = session.pop(DATA_KEY, {})
         return {"programs": programs, "data": len(data)}
@@ -200,11 +199,9 @@ class Programs:
     def cleanup_session(self, request: Any, ctx: Any) -> dict[str, Any]:
         """Ends the session: all of its state goes, its programs and data with it."""
         read("cleanup_session", request, {})
-        session = _session(ctx)
-        if session is None:
-            raise needs_session("cleanup_session")
+        session = _session("cleanup_session", ctx)
         programs, data = len(SessionDefinitions(session).names()), len(_data(session))
-        self._built.drop(_name(session))
+        self._built.drop(session.name)
         lifetime.end_session(session)
         return {"programs": programs, "data": data}
 
@@ -212,9 +209,7 @@ class Programs:
     def get_session_data(self, request: Any, ctx: Any) -> dict[str, Any]:
         """Tells the session's data, or those of some keys, which have to be there."""
         wanted = read("get_session_data", request, {"keys": Key(list, [])})["keys"]
-        session = _session(ctx)
-        if session is None:
-            raise needs_session("get_session_data")
+        session = _session("get_session_data", ctx)
         data = _data(session)
         missing = [key for key in wanted if key not in data]
         if missing:
@@ -227,9 +222,7 @@ class Programs:
         wanted = read(
             "update_session_data", request, {"data": Key(dict, {}), "remove": Key(list, [])}
         )
-        session = _session(ctx)
-        if session is None:
-            raise needs_session("update_session_data")
+        session = _session("update_session_data", ctx)
         data = {**_data(session), **wanted["data"]}
         removed = [key for key in wanted["remove"] if data.pop(key, session) is not session]
         if wanted["data"] or removed:
@@ -243,10 +236,8 @@ class Programs:
         lifetime.end_worker()
         return {"status": "ending", "pid": os.getpid()}
 
-    def _kept(
-        self, command: str, scope: str, name: str, ctx: Any
-    ) -> tuple[Definitions, str]:
-        """Where a command changes definitions, and whose they are for BuiltPrograms."""
+    def _kept(self, command: str, scope: str, name: str, ctx: Any) -> Definitions:
+        """Where a command changes definitions."""
         if scope == "global":
             key = GLOBAL_PREFIX + name
             if ctx.broadcast_key is None:
@@ -261,45 +252,33 @@ class Programs:
                     f"{command}: it was broadcast with the key {ctx.broadcast_key!r}; of this "
                     f"program it has to be {key!r}"
                 )
-            return GlobalDefinitions(), ""
+            return GlobalDefinitions()
         if scope != "session":
             raise invalid(f"{command}: the scope is {scope!r}; it is session or global")
-        session = _session(ctx)
-        if session is None:
-            raise needs_session(f"{command}: a program of the scope 'session'")
-        return SessionDefinitions(session), _name(session)
+        return SessionDefinitions(_session(f"{command}: a program of the scope 'session'", ctx))
 
     def _places(self, ctx: Any) -> Iterator[Definitions]:
         """Where programs are looked for, in this order."""
-        session = _session(ctx)
-        if session is not None:
-            yield SessionDefinitions(session)
+        if ctx.session is not None:
+            yield SessionDefinitions(ctx.session)
         yield GlobalDefinitions()
 
     def _find(self, name: str, ctx: Any) -> tuple[Record, str]:
+        """A program by its name, and its owner."""
         for kept in self._places(ctx):
             record = kept.find(name)
             if record is not None:
-                session = _session(ctx)
-                owner = kept.scope == "session" and session is not None
-                return record, _name(session) if owner else ""
+                return record, kept.owner
         raise not_found(name, [n for kept in self._places(ctx) for n in kept.names()])
 
 
-def _session(ctx: Any) -> MutableMapping[str, Any] | None:
-    found: MutableMapping[str, Any] | None = ctx.session
-    return found
+def _session(what: str, ctx: Any) -> Session:
+    """The call's session, which ``what`` needs."""
+    session: Session | None = ctx.session
+    if session is None:
+        raise invalid(f"{what}: needs a session, and this call is in none")
+    return session
 
 
-def _name(session: Any) -> str:
-    return str(session.name)
-
-
-def _data(session: MutableMapping[str, Any]) -> dict[str, Any]:
-    data = session.get(DATA_KEY, {})
-    if not isinstance(data, dict):
-        raise CallError(
-            f"the state's key {DATA_KEY!r} holds no data: something else wrote it",
-            ErrorCode.SESSION_STATE_INVALID,
-        )
-    return data
+def _data(session: Session) -> dict[str, Any]:
+    return map_in(session, DATA_KEY, "data")

@@ -10,7 +10,6 @@ it. Nothing is guessed.
 from __future__ import annotations
 
 import copy
-import difflib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -66,6 +65,8 @@ def _value(where: str, name: str, key: Key, request: dict[str, Any]) -> Any:
 
 
 def _unknown(name: Any, keys: Mapping[str, Key]) -> str:
+    import difflib
+
     text = f"there is no key {name!r}"
     near = difflib.get_close_matches(str(name), keys, n=1)
     if near:

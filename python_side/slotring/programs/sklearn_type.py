@@ -14,7 +14,6 @@ that row's. There is one output.
 from __future__ import annotations
 
 import os
-import pickle
 from typing import Any
 
 from slotring.packages import is_there, missing
@@ -59,6 +58,8 @@ def _estimator(options: dict[str, Any]) -> Any:
     if options["path"]:
         if not os.path.isfile(options["path"]):
             raise invalid(f"there is no file {options['path']!r}")
+        import pickle
+
         with open(options["path"], "rb") as file:
             return pickle.load(file)
     found = load(options["estimator"])

@@ -88,12 +88,9 @@ class MemoryKeeper:
         """Ends what was not used for so long. Seconds until the next may be due."""
         due, next_s = self._table.due(ttl_s)
         for name, *place in due:
-            seen = self._table.look(*place)
-            # Another worker's is for that one to end.
-            if seen is None or seen[1] == ELSEWHERE:
-                continue
-            if self._table.end(place[0], seen[0]):
-                self._end_here(name, seen[1], ended)
+            standing = _end_unless_elsewhere(self._table, Place(*place))
+            if standing is not None:
+                self._end_here(name, standing, ended)
         self._prune()
         return next_s
 
@@ -188,9 +185,7 @@ class DurableKeeper:
         """Ends what was not used for so long. Seconds until the next may be due."""
         due, next_s = self._table.due(ttl_s)
         for _, *place in due:
-            seen = self._table.look(*place)
-            if seen is not None and seen[1] != ELSEWHERE:
-                _ = self._table.end(place[0], seen[0])
+            _end_unless_elsewhere(self._table, Place(*place))
         # What was stored, and what a pool left behind that is no more. A session that is in the
         # table was used since it was stored.
         moment = time.time() - ttl_s
@@ -241,6 +236,16 @@ def _settle(table: _native.SessionTable, session: Session, held: Place | None) -
                 "the next call starts it afresh",
                 ErrorCode.SESSION_LOST,
             )
+
+
+def _end_unless_elsewhere(table: _native.SessionTable, place: Place) -> int | None:
+    """Ends an unused session; its standing then. None where it is not, or not by this worker."""
+    seen = table.look(*place)
+    # Another worker's is for that one to end.
+    if seen is None or seen[1] == ELSEWHERE:
+        return None
+    word, standing = seen
+    return standing if table.end(place.index, word) else None
 
 
 def _end_row(name: str, row: StoredSession, ended: Ended) -> None:

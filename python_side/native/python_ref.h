@@ -8,6 +8,7 @@
 
 #include <Python.h>
 
+#include <string_view>
 #include <utility>
 
 namespace slotring::python {
@@ -53,6 +54,12 @@ class Ref {
 
   PyObject* object_ = nullptr;
 };
+
+// A str, where what is no UTF-8 is replaced; null with a Python exception.
+inline Ref str_of(std::string_view text) {
+  return Ref::steal(
+      PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace"));
+}
 
 // Other Python threads run while this lives. Nothing of Python may be touched meanwhile.
 class GilRelease {

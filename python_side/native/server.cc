@@ -203,8 +203,7 @@ Error Server::no_such_method(const shm::RunningCall& call, const SlowPath& slow_
 
 Error Server::no_such_method(const std::string& name, const SlowPath& slow_path) const {
   Error error{ErrorCode::kMethodNotFound, "no method '" + name + "'"};
-  const Ref name_object = Ref::steal(
-      PyUnicode_DecodeUTF8(name.data(), static_cast<Py_ssize_t>(name.size()), "replace"));
+  const Ref name_object = str_of(name);
   const Ref message = name_object ? Ref::steal(PyObject_CallFunctionObjArgs(
                                         slow_path.no_such_method, name_object.get(), nullptr))
                                   : Ref();

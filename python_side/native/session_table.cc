@@ -176,11 +176,10 @@ PyObject* calls(PyObject* self, PyObject* argument) {
 
 // An ACTIVE record's name, read while it was that incarnation's.
 Ref name_of(const shm::SessionTable& table, SessionIndex index, const SessionWord& word) {
-  const std::string name = table.name(index);
+  Ref name = str_of(table.name(index));
   const SessionWord now = table.word(index);
   if (now.incarnation != word.incarnation || now.state != word.state) return Ref();
-  return Ref::steal(
-      PyUnicode_DecodeUTF8(name.data(), static_cast<Py_ssize_t>(name.size()), "replace"));
+  return name;
 }
 
 struct Seen {

@@ -49,12 +49,10 @@ Result<Ref> argument_of(const shm::Setting& setting) {
 
 Ref error_tuple(const std::optional<Error>& error) {
   if (!error) return Ref::share(Py_None);
-  const auto text = [](const std::string& from) {
-    return PyUnicode_DecodeUTF8(from.data(), static_cast<Py_ssize_t>(from.size()), "replace");
-  };
-  return Ref::steal(Py_BuildValue("(iONNN)", static_cast<int>(error->code),
-                                  error->retryable ? Py_True : Py_False, text(error->message),
-                                  text(error->python_type), text(error->traceback)));
+  return Ref::steal(Py_BuildValue("(iOOOO)", static_cast<int>(error->code),
+                                  error->retryable ? Py_True : Py_False,
+                                  str_of(error->message).get(), str_of(error->python_type).get(),
+                                  str_of(error->traceback).get()));
 }
 
 }  // namespace
@@ -94,11 +92,9 @@ Ref WorkerSettings::outcomes() const {
   for (const auto& [key, outcome] : outcomes_) {
     const Ref error = error_tuple(outcome.error);
     if (!error) return Ref();
-    const Ref entry = Ref::steal(Py_BuildValue(
-        "(NNIOO)", PyUnicode_DecodeUTF8(key.data(), static_cast<Py_ssize_t>(key.size()), "replace"),
-        PyUnicode_DecodeUTF8(outcome.method.data(), static_cast<Py_ssize_t>(outcome.method.size()),
-                             "replace"),
-        outcome.epoch, outcome.retracted ? Py_True : Py_False, error.get()));
+    const Ref entry = Ref::steal(
+        Py_BuildValue("(OOIOO)", str_of(key).get(), str_of(outcome.method).get(), outcome.epoch,
+                      outcome.retracted ? Py_True : Py_False, error.get()));
     if (!entry || PyList_Append(list.get(), entry.get()) != 0) return Ref();
   }
   return list;
@@ -112,8 +108,7 @@ std::optional<Error> make_setting(const Method& method, const shm::Setting& sett
   Ref result;
   if (method.wants_context) {
     const shm::RunningCall no_call{};
-    const Ref key = Ref::steal(PyUnicode_DecodeUTF8(
-        setting.key.data(), static_cast<Py_ssize_t>(setting.key.size()), "replace"));
+    const Ref key = str_of(setting.key);
     if (!key) return take_exception(ErrorCode::kInternal);
     const Ref context =
         new_context(context_type, seat, no_call, method.name_object.get(), Py_None, key.get());

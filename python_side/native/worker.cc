@@ -194,8 +194,7 @@ PyObject* goodbye(PyObject* self, PyObject* /*none*/) {
 }
 
 PyObject* get_pool(PyObject* self, void* /*closure*/) {
-  const std::string& pool = joined_of(self).server.seat().pool_name();
-  return PyUnicode_DecodeUTF8(pool.data(), static_cast<Py_ssize_t>(pool.size()), "replace");
+  return str_of(joined_of(self).server.seat().pool_name()).release();
 }
 
 PyObject* get_seat(PyObject* self, void* /*closure*/) {

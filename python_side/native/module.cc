@@ -91,6 +91,11 @@ PyModuleDef module_definition = {
 
 }  // namespace
 
+PyObject* raise_failure(PyObject* self, const Error& error) {
+  const auto* state = static_cast<ModuleState*>(PyType_GetModuleState(Py_TYPE(self)));
+  return raise(state->failure_type, error);
+}
+
 }  // namespace slotring::python
 
 PyMODINIT_FUNC PyInit__native() { return PyModuleDef_Init(&slotring::python::module_definition); }

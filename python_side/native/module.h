@@ -4,6 +4,7 @@
 #define SLOTRING_PYTHON_SIDE_NATIVE_MODULE_H_
 
 #include "python_side/native/python_ref.h"
+#include "slotring/error.h"
 
 namespace slotring::python {
 
@@ -15,6 +16,9 @@ struct ModuleState {
   PyTypeObject* session_table_type;
   PyTypeObject* worker_type;
 };
+
+// As raise(), for methods of the module's types.
+PyObject* raise_failure(PyObject* self, const Error& error);
 
 }  // namespace slotring::python
 

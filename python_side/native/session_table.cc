@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "client_lib/shm/session_table.h"
-#include "python_side/native/error.h"
 #include "python_side/native/module.h"
 
 namespace slotring::python {
@@ -31,11 +30,6 @@ const shm::ControlSegment& segment_of(PyObject* self) { return seat_of(self).seg
 shm::SessionTable table_of(PyObject* self) { return shm::SessionTable(segment_of(self)); }
 std::uint16_t home_of(const shm::WorkerSeat& seat) {
   return static_cast<std::uint16_t>(seat.index() + 1);
-}
-
-PyObject* raise_failure(PyObject* self, const Error& error) {
-  const auto* state = static_cast<ModuleState*>(PyType_GetModuleState(Py_TYPE(self)));
-  return raise(state->failure_type, error);
 }
 
 Standing standing_of(const shm::WorkerSeat& seat, SessionIndex index, const SessionWord& word) {

@@ -29,11 +29,6 @@ struct Worker {
 
 Joined& joined_of(PyObject* self) { return *reinterpret_cast<Worker*>(self)->joined; }
 
-PyObject* raise_failure(PyObject* self, const Error& error) {
-  const auto* state = static_cast<ModuleState*>(PyType_GetModuleState(Py_TYPE(self)));
-  return raise(state->failure_type, error);
-}
-
 shm::MonotonicNs deadline_after(double seconds) {
   return shm::monotonic_now() + static_cast<std::uint64_t>(seconds * 1e9);
 }

@@ -3,7 +3,6 @@
 #include <chrono>
 #include <functional>
 #include <random>
-#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -11,6 +10,8 @@
 #include <flatbuffers/flexbuffers.h>
 #include <slotring/client.h>
 #include <slotring/programs.h>
+
+#include "demo_programs.h"
 
 namespace programs_demo {
 
@@ -23,63 +24,7 @@ using slotring::Programs;
 using slotring::Result;
 using slotring::Value;
 
-constexpr std::chrono::seconds kPatience{120};
-
-void expect(bool holds, const std::string& what) {
-  if (!holds) throw std::runtime_error(what);
-}
-
-Value map_of(const std::function<void(flexbuffers::Builder&)>& members) {
-  flexbuffers::Builder builder;
-  builder.Map([&] { members(builder); });
-  builder.Finish();
-  return builder.GetBuffer();
-}
-
 flexbuffers::Map read(const Value& value) { return flexbuffers::GetRoot(value).AsMap(); }
-
-slotring::ProgramDefinition definition_of(const std::string& name, const std::string& function) {
-  slotring::ProgramDefinition definition;
-  definition.name = name;
-  definition.type = "python";
-  if (function == "add") {
-    definition.signature = {{"a: int", "b: int"}, {"sum: int"}, ""};
-  } else if (function == "split") {
-    definition.signature = {{"text: str"}, {"words: list[str]", "count: int"}, "Split it."};
-  } else {
-    definition.signature = {{"text: str"}, {"answer: str"}, ""};
-  }
-  definition.options =
-      map_of([&](flexbuffers::Builder& b) { b.String("callable", "demo_programs:" + function); });
-  return definition;
-}
-
-Value inputs_of(const std::string& function, int number) {
-  return map_of([&](flexbuffers::Builder& b) {
-    if (function == "add") {
-      b.Int("a", number);
-      b.Int("b", 1);
-    } else {
-      b.String("text", "words of " + std::to_string(number));
-    }
-  });
-}
-
-void expect_outputs(const std::string& function, int number, const Value& outputs) {
-  const flexbuffers::Map map = read(outputs);
-  if (function == "add") {
-    expect(map.size() == 1 && map["sum"].AsInt64() == number + 1, "add gave a wrong sum");
-  } else if (function == "split") {
-    const flexbuffers::Vector words = map["words"].AsVector();
-    expect(map.size() == 2 && map["count"].AsInt64() == 3 && words.size() == 3 &&
-               words[2].AsString().str() == std::to_string(number),
-           "split gave wrong words");
-  } else {
-    expect(
-        map.size() == 1 && map["answer"].AsString().str() == "WORDS OF " + std::to_string(number),
-        "shout gave a wrong answer");
-  }
-}
 
 // One session, as its client sees it. Every command is repeated until it is answered: a killed
 // worker, a full pool, or a conflict with an attempt that still ran is no answer.

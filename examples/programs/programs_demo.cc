@@ -19,16 +19,15 @@
 #include <fstream>
 #include <optional>
 #include <random>
-#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include <flatbuffers/flexbuffers.h>
 #include <slotring/client.h>
 #include <slotring/programs.h>
 
 #include "client_work.h"
+#include "demo_programs.h"
 #include "ledger.h"
 #include "pool_processes.h"
 
@@ -36,8 +35,6 @@ namespace {
 
 using namespace programs_demo;
 namespace fs = std::filesystem;
-
-constexpr std::chrono::seconds kPatience{120};
 
 struct Plan {
   std::string supervisor;
@@ -47,10 +44,6 @@ struct Plan {
   int steps = 400;
   std::uint64_t seed = 0;
 };
-
-void expect(bool holds, const std::string& what) {
-  if (!holds) throw std::runtime_error(what);
-}
 
 void wait_until(const std::string& what, const std::function<bool()>& happened) {
   const auto give_up = std::chrono::steady_clock::now() + kPatience;
@@ -199,31 +192,15 @@ void check_statistics(const slotring::Client& client, const std::vector<Ledger>&
               static_cast<unsigned long long>(calls), truth.calls.size());
 }
 
-slotring::ProgramDefinition global_program() {
-  slotring::ProgramDefinition definition;
-  definition.name = "everybody's add";
-  definition.type = "python";
-  definition.signature = {{"a: int", "b: int"}, {"sum: int"}, ""};
-  flexbuffers::Builder options;
-  options.Map([&] { options.String("callable", "demo_programs:add"); });
-  options.Finish();
-  definition.options = options.GetBuffer();
-  return definition;
-}
+slotring::ProgramDefinition global_program() { return definition_of("everybody's add", "add"); }
 
 void check_global_program(slotring::Client& client) {
-  flexbuffers::Builder inputs;
-  inputs.Map([&] {
-    inputs.Int("a", 2);
-    inputs.Int("b", 3);
-  });
-  inputs.Finish();
   slotring::Programs programs(client);
   const slotring::Execution done =
-      programs.execute_program("everybody's add", inputs.GetBuffer()).value();
-  expect(done.scope == slotring::ProgramScope::kGlobal &&
-             flexbuffers::GetRoot(done.outputs).AsMap()["sum"].AsInt64() == 5,
-         "the global program gave something else");
+      programs.execute_program("everybody's add", inputs_of("add", 4)).value();
+  expect_outputs("add", 4, done.outputs);
+  expect(done.scope == slotring::ProgramScope::kGlobal,
+         "execute_program took another program for the global one");
 }
 
 void delete_global_program(slotring::Client& client) {

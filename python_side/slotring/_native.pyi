@@ -86,7 +86,8 @@ class Worker:
         timeout_s: float,
         /,
     ) -> None:
-        """Says Ready with (name, handler, wants_context, broadcast_only), and waits until it is published."""
+        """Says Ready with (name, handler, wants_context, broadcast_only) of each, and waits until
+        it is published."""
     def fail_setup(self, python_type: str, message: str, traceback: str, /) -> None: ...
     def serve(
         self,

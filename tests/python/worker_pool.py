@@ -10,6 +10,7 @@ wait is for a condition, with a watchdog.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -18,6 +19,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,15 @@ def from_payload(kind: int, data: bytes) -> Any:
     if kind == EMPTY:
         return None
     return data if kind == BYTES else _native.from_flexbuffers(data)
+
+
+@contextlib.contextmanager
+def failing_as_call_failed() -> Iterator[None]:
+    """What the harness raises in the block is raised as CallFailed."""
+    try:
+        yield
+    except slotring_harness.CallFailed as failure:
+        raise CallFailed(*failure.args) from None
 
 
 def wait_until(condition, what: str = "condition") -> None:
@@ -246,16 +257,12 @@ class WorkerPool:
         timeout_s: float = WATCHDOG_S,
     ) -> int:
         kind, data = as_payload(payload)
-        try:
+        with failing_as_call_failed():
             return self.harness.start_in_session(seat, session, method, kind, data, timeout_s)
-        except slotring_harness.CallFailed as failure:
-            raise CallFailed(*failure.args) from None
 
     def finish_in(self, slot: int) -> Any:
-        try:
+        with failing_as_call_failed():
             return from_payload(*self.harness.finish_in_session(slot))
-        except slotring_harness.CallFailed as failure:
-            raise CallFailed(*failure.args) from None
 
     def call(self, method: str, payload: Any = None, *, timeout_s: float = WATCHDOG_S) -> Any:
         """Calls and waits. bytes go as bytes, None as nothing, all else as a value."""
@@ -267,13 +274,9 @@ class WorkerPool:
     def start_raw(
         self, method: str, kind: int, data: bytes, *, timeout_s: float = WATCHDOG_S
     ) -> int:
-        try:
+        with failing_as_call_failed():
             return self.harness.start(method, kind, data, timeout_s)
-        except slotring_harness.CallFailed as failure:
-            raise CallFailed(*failure.args) from None
 
     def finish(self, ticket: int) -> Any:
-        try:
+        with failing_as_call_failed():
             return from_payload(*self.harness.finish(ticket))
-        except slotring_harness.CallFailed as failure:
-            raise CallFailed(*failure.args) from None

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker_pool import BYTES, EMPTY, VALUE, CallFailed, wait_until
-
-from slotring import _native
+from worker_pool import CallFailed, as_payload, wait_until
 
 MODULE = '''
     import asyncio
@@ -42,13 +40,7 @@ MODULE = '''
 
 def broadcast(pool, method, payload=None, *, key=None, retract=False) -> int:
     """What the supervisor does with a broadcast."""
-    if payload is None:
-        kind, data = EMPTY, b""
-    elif isinstance(payload, bytes):
-        kind, data = BYTES, payload
-    else:
-        kind, data = VALUE, _native.to_flexbuffers(payload)
-    return pool.harness.record_setting(key or method, method, kind, data, retract)
+    return pool.harness.record_setting(key or method, method, *as_payload(payload), retract)
 
 
 def failure_of(pool, method, payload=None) -> CallFailed:

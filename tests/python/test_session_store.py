@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import os
 import sqlite3
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -287,17 +289,29 @@ def test_a_commit_is_synced_to_a_write_ahead_log(store):
     assert store._connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
 
 
+def execute(path: str, statement: str) -> None:
+    """As somebody else who uses the file."""
+    with sqlite3.connect(path) as connection:
+        connection.execute(statement)
+    connection.close()
+
+
+@contextlib.contextmanager
+def locked_by_another(path: str) -> Iterator[None]:
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    yield
+    other.execute("COMMIT")
+    other.close()
+
+
 def make_other_version(path: str) -> None:
     SqliteStore(path).close()
-    with sqlite3.connect(path) as connection:
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
-    connection.close()
+    execute(path, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
 
 
 def make_foreign(path: str) -> None:
-    with sqlite3.connect(path) as connection:
-        connection.execute("CREATE TABLE t (x)")
-    connection.close()
+    execute(path, "CREATE TABLE t (x)")
 
 
 def make_garbage(path: str) -> None:
@@ -338,15 +352,12 @@ def test_a_store_that_cannot_be_is_refused(spec):
 
 def test_a_file_that_somebody_else_holds_locked_is_waited_for_within_bounds(store, path):
     store.insert("ann", b"1")
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    row = store.load("ann", 0.05)  # reading is not disturbed
-    failure = fails(
-        ErrorCode.SESSION_STORE_FAILED, store.replace, "ann", row.revision, b"2", 0.05
-    )
-    assert failure.retryable and "locked" in str(failure)
-    other.execute("COMMIT")
-    other.close()
+    with locked_by_another(path):
+        row = store.load("ann", 0.05)  # reading is not disturbed
+        failure = fails(
+            ErrorCode.SESSION_STORE_FAILED, store.replace, "ann", row.revision, b"2", 0.05
+        )
+        assert failure.retryable and "locked" in str(failure)
     assert store.replace("ann", row.revision, b"2", 0.05)
 
 
@@ -399,9 +410,7 @@ def test_a_file_that_is_corrupted_fails_the_calls_that_touch_it(pool, path):
 def test_a_state_that_is_stored_wrongly_fails_its_calls_and_can_be_ended(pool, path):
     start(pool, path)
     pool.call_in("ann", "put", {"a": 1})
-    with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE sessions SET state = x'ffffff'")
-    connection.close()
+    execute(path, "UPDATE sessions SET state = x'ffffff'")
     assert "'ann' is stored wrongly" in call_fails(pool, "ann", "get").message
     assert pool.call_in("ann", "end_session") == {"ended": True}
     assert pool.call_in("ann", "get") == {}
@@ -410,12 +419,9 @@ def test_a_state_that_is_stored_wrongly_fails_its_calls_and_can_be_ended(pool, p
 def test_a_call_waits_for_a_locked_file_no_longer_than_it_may(pool, path):
     start(pool, path)
     pool.call_in("ann", "put", {"a": 1})
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    slot = pool.start_in("ann", "put", {"a": 2}, timeout_s=2.0)
-    with pytest.raises(CallFailed, match="locked") as failure:
-        pool.finish_in(slot)
-    assert failure.value.code == "SESSION_STORE_FAILED" and failure.value.retryable
-    other.execute("COMMIT")
-    other.close()
+    with locked_by_another(path):
+        slot = pool.start_in("ann", "put", {"a": 2}, timeout_s=2.0)
+        with pytest.raises(CallFailed, match="locked") as failure:
+            pool.finish_in(slot)
+        assert failure.value.code == "SESSION_STORE_FAILED" and failure.value.retryable
     wait_until(lambda: pool.call_in("ann", "get") == {"a": 1}, "the state as it was")

@@ -105,30 +105,30 @@ SERVICE = """
 SLOW = SERVICE + """
     import os
 
+    def wait_for_test(request):
+        with open(request["fifo"]) as fifo:  # until the test opens it
+            fifo.read()
+
     @slotring.handler
     def put_slowly(request, ctx):
         dict(ctx.session)
-        with open(request["fifo"]) as fifo:  # until the test opens it
-            fifo.read()
+        wait_for_test(request)
         ctx.session["slow"] = True
 
     @slotring.handler
     def put_late(request, ctx):
-        with open(request["fifo"]) as fifo:
-            fifo.read()
+        wait_for_test(request)
         ctx.session["late"] = True
 
     @slotring.handler
     def get_late(request, ctx):
-        with open(request["fifo"]) as fifo:
-            fifo.read()
+        wait_for_test(request)
         return dict(ctx.session)
 
     @slotring.handler
     def get_slowly(request, ctx):
         values = dict(ctx.session)
-        with open(request["fifo"]) as fifo:
-            fifo.read()
+        wait_for_test(request)
         return values
 """
 LEAVING = """

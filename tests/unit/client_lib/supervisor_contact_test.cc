@@ -31,13 +31,16 @@ class SupervisorContactTest : public ::testing::Test {
         const_cast<shm::ControlSegment*>(&pool_.segment()), [](shm::ControlSegment*) {});
     pool_.segment().client(0).epoch.store(7);
     set_client_state(layout::ClientState::kAttached);
+    contact_ = std::make_unique<SupervisorContact>(connect(), folder_.file("pool"), joined_);
+  }
+
+  // The client's end of a new connection; the other is `supervisor_`.
+  shm::UniqueFd connect() {
     int ends[2];
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
     supervisor_.reset(ends[0]);
-    contact_ =
-        std::make_unique<SupervisorContact>(shm::UniqueFd(ends[1]), folder_.file("pool"), joined_);
+    return shm::UniqueFd(ends[1]);
   }
-
   void set_worker(std::int32_t pid, std::uint64_t start_time) const {
     pool_.segment().seat(0).pid.store(pid);
     pool_.segment().seat(0).pid_start_time.store(start_time);
@@ -85,10 +88,7 @@ TEST_F(SupervisorContactTest, WaitingEndsWithBothDead) {
 
 TEST_F(SupervisorContactTest, NothingIsConcludedFromPidsOfAnotherNamespace) {
   joined_.supervisor_pid = ::getpid() + 1;  // as the supervisor sees itself
-  int ends[2];
-  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-  supervisor_.reset(ends[0]);
-  SupervisorContact contact(shm::UniqueFd(ends[1]), folder_.file("pool"), joined_);
+  SupervisorContact contact(connect(), folder_.file("pool"), joined_);
   supervisor_.reset();
   set_dead_worker();
   EXPECT_TRUE(contact.check_seat(0));
@@ -161,6 +161,16 @@ class SupervisorBroadcast : public SupervisorContactTest {
     EXPECT_EQ(broadcast->method()->str(), "configure");
     EXPECT_EQ(broadcast->payload()->size(), 1u);
   }
+  // By way of a supervisor that the client has not met.
+  void expect_broadcast_to_a_new_supervisor() {
+    const shm::UniqueFd listener = testing::listen_at(folder_.file("pool"));
+    auto epoch = broadcast();
+    const shm::UniqueFd connection = accept(listener);
+    answer_rejoin(connection);
+    expect_broadcast(connection);
+    answer(connection, 6);
+    EXPECT_EQ(epoch.get().value(), 6u);
+  }
 };
 
 TEST_F(SupervisorBroadcast, TheSupervisorAnswersWithItsEpoch) {
@@ -182,13 +192,7 @@ TEST_F(SupervisorBroadcast, ARefusalIsItsError) {
 
 TEST_F(SupervisorBroadcast, ANewSupervisorIsToldFirstThatTheClientIsThere) {
   supervisor_.reset();
-  const shm::UniqueFd listener = testing::listen_at(folder_.file("pool"));
-  auto epoch = broadcast();
-  const shm::UniqueFd connection = accept(listener);
-  answer_rejoin(connection);
-  expect_broadcast(connection);
-  answer(connection, 6);
-  EXPECT_EQ(epoch.get().value(), 6u);
+  expect_broadcast_to_a_new_supervisor();
 }
 
 TEST_F(SupervisorBroadcast, WithoutASupervisorNothingIsSentAndItMayBeTriedAgain) {
@@ -211,13 +215,7 @@ TEST_F(SupervisorBroadcast, AnAnswerThatComesTooLateIsNotTakenForTheNextOnes) {
   EXPECT_EQ(broadcast(testing::soon(1)).get().error().code, ErrorCode::kDeadlineExceeded);
   expect_broadcast(supervisor_);
   answer(supervisor_, 5);
-  const shm::UniqueFd listener = testing::listen_at(folder_.file("pool"));
-  auto epoch = broadcast();
-  const shm::UniqueFd connection = accept(listener);
-  answer_rejoin(connection);
-  expect_broadcast(connection);
-  answer(connection, 6);
-  EXPECT_EQ(epoch.get().value(), 6u);
+  expect_broadcast_to_a_new_supervisor();
 }
 
 TEST_F(SupervisorBroadcast, AnotherMemorysSupervisorSaysThatThePoolWasStartedAnew) {

@@ -16,10 +16,13 @@
 
 namespace slotring::testing {
 
-inline shm::ControlSegment session_segment(std::uint32_t max_sessions) {
+inline layout::Geometry session_geometry(std::uint32_t max_sessions) {
   layout::Geometry geometry = small_geometry();
   geometry.max_sessions = max_sessions;
-  return shm::ControlSegment::create("sessions", geometry).value();
+  return geometry;
+}
+inline shm::ControlSegment session_segment(std::uint32_t max_sessions) {
+  return shm::ControlSegment::create("sessions", session_geometry(max_sessions)).value();
 }
 
 inline bool everybody_lives(std::uint16_t) { return true; }

@@ -15,6 +15,7 @@
 #include "tests/support/effort.h"
 #include "tests/support/local_pool.h"
 #include "tests/support/local_supervisor.h"
+#include "tests/support/session_state.h"
 
 namespace slotring {
 namespace {
@@ -73,11 +74,6 @@ class CallStatisticsTest : public ::testing::Test {
     pool_.intern("other");
   }
 
-  static layout::Geometry geometry() {
-    layout::Geometry g = testing::small_geometry();
-    g.max_sessions = 4;
-    return g;
-  }
   Client attach() { return Client::attach(supervisor_.path()).value(); }
   CallFigures figures(std::string_view method = "echo") {
     for (const MethodFigures& of : read_statistics(pool_.segment()).methods) {
@@ -96,7 +92,7 @@ class CallStatisticsTest : public ::testing::Test {
     (void)lease.wait().ok();
   }
 
-  LocalPool pool_{geometry()};
+  LocalPool pool_{testing::session_geometry(4)};
   LocalSupervisor supervisor_{pool_};
 };
 

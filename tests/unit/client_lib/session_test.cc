@@ -13,6 +13,7 @@
 #include "slotring/client.h"
 #include "tests/support/local_pool.h"
 #include "tests/support/local_supervisor.h"
+#include "tests/support/session_state.h"
 
 namespace slotring {
 namespace {
@@ -60,11 +61,6 @@ class SessionTest : public ::testing::Test {
  protected:
   SessionTest() { pool_.publish_all(); }
 
-  static layout::Geometry geometry() {
-    layout::Geometry g = testing::small_geometry();
-    g.max_sessions = 4;
-    return g;
-  }
   std::string text_of_call(Session& session, const CallOptions& options = {}) {
     return std::string(session.call("who", {}, options)->text());
   }
@@ -76,7 +72,7 @@ class SessionTest : public ::testing::Test {
     EXPECT_TRUE(table.try_update(found.index, found.word, found.word.home, layout::kFlagHasState));
   }
 
-  LocalPool pool_{geometry()};
+  LocalPool pool_{testing::session_geometry(4)};
   LocalSupervisor supervisor_{pool_};
   Client client_ = Client::attach(supervisor_.path()).value();
   const SessionWorker worker_{pool_};

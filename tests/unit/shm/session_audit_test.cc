@@ -152,11 +152,7 @@ TEST_F(SessionAuditTest, AHomeAndItsStateOutliveAMendedChain) {
 }
 
 TEST_F(SessionAuditTest, RepairsAuditTheSessions) {
-  const testing::LocalPool local([] {
-    layout::Geometry geometry = testing::small_geometry();
-    geometry.max_sessions = kSessions;
-    return geometry;
-  }());
+  const testing::LocalPool local(testing::session_geometry(kSessions));
   local.publish_all();
   PoolTruth truth{.header = copy_header(local.segment()),
                   .supervisor_epoch = 1,

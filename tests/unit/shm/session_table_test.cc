@@ -7,7 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "client_lib/shm/futex.h"
-#include "tests/support/local_pool.h"
+#include "tests/support/session_state.h"
 
 namespace slotring::shm {
 namespace {
@@ -15,12 +15,6 @@ namespace {
 using layout::SessionState;
 
 constexpr std::uint16_t kMe = 3;
-
-ControlSegment segment_with(std::uint32_t max_sessions) {
-  layout::Geometry geometry = testing::small_geometry();
-  geometry.max_sessions = max_sessions;
-  return ControlSegment::create("sessions", geometry).value();
-}
 
 class SessionTableTest : public ::testing::Test {
  protected:
@@ -40,7 +34,7 @@ class SessionTableTest : public ::testing::Test {
     return names;
   }
 
-  ControlSegment segment_ = segment_with(kSessions);
+  ControlSegment segment_ = testing::session_segment(kSessions);
   SessionTable table_{segment_};
 };
 
@@ -141,16 +135,16 @@ TEST_F(SessionTableTest, ANewSessionsFiguresBeginAtNothing) {
 }
 
 TEST(SessionTable, APoolWithoutSessionsFindsAndMakesNone) {
-  const ControlSegment segment = segment_with(0);
+  const ControlSegment segment = testing::session_segment(0);
   const SessionTable table(segment);
   EXPECT_FALSE(table.find("a").value().has_value());
   EXPECT_EQ(table.find_or_create("a", kMe).error().code, ErrorCode::kInvalidArgument);
-  EXPECT_EQ(audit_sessions(segment, [](std::uint16_t) { return true; }), 0u);
+  EXPECT_EQ(audit_sessions(segment, testing::everybody_lives), 0u);
 }
 
 TEST(SessionTable, HoldsAsManySessionsAsItSays) {
   constexpr std::uint32_t kMany = 1000;
-  const ControlSegment segment = segment_with(kMany);
+  const ControlSegment segment = testing::session_segment(kMany);
   const SessionTable table(segment);
   std::map<std::string, SessionIndex> made;
   for (std::uint32_t i = 0; i < kMany; ++i) {
@@ -165,7 +159,7 @@ TEST(SessionTable, HoldsAsManySessionsAsItSays) {
     ++seen;
   });
   EXPECT_EQ(seen, kMany);
-  EXPECT_EQ(audit_sessions(segment, [](std::uint16_t) { return false; }), 0u);
+  EXPECT_EQ(audit_sessions(segment, testing::nobody_lives), 0u);
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "tests/support/effort.h"
 #include "tests/support/local_pool.h"
 #include "tests/support/local_supervisor.h"
+#include "tests/support/seat_thread.h"
 #include "tests/support/session_state.h"
 
 namespace slotring {
@@ -36,34 +37,20 @@ Ended ended(std::initializer_list<std::pair<ErrorCategory, std::uint64_t>> count
 // Fails each call whose payload is the number of an error, and echoes the others.
 class FailingWorker {
  public:
-  explicit FailingWorker(const LocalPool& pool)
-      : seat_(pool.worker()), thread_([this] { serve(); }) {}
-  ~FailingWorker() {
-    stop_.store(true);
-    seat_.interrupt();
-    thread_.join();
-  }
+  explicit FailingWorker(const LocalPool& pool) : thread_(pool, answer) {}
 
  private:
-  void serve() {
-    while (!stop_.load()) {
-      while (auto call = seat_.try_next()) {
-        const std::string text(reinterpret_cast<const char*>(call->payload.data()),
-                               call->payload.size());
-        const int code = std::atoi(text.c_str());
-        if (code == 0) {
-          testing::EchoWorker::echo(seat_, *call);
-        } else {
-          seat_.fail(*call, Error{static_cast<ErrorCode>(code), "as it was asked"});
-        }
-      }
-      seat_.wait(shm::kNever);
+  static void answer(shm::WorkerSeat& seat, const shm::RunningCall& call) {
+    const std::string text(reinterpret_cast<const char*>(call.payload.data()), call.payload.size());
+    const int code = std::atoi(text.c_str());
+    if (code == 0) {
+      testing::EchoWorker::echo(seat, call);
+    } else {
+      seat.fail(call, Error{static_cast<ErrorCode>(code), "as it was asked"});
     }
   }
 
-  std::atomic<bool> stop_{false};
-  shm::WorkerSeat seat_;
-  std::thread thread_;
+  testing::SeatThread thread_;
 };
 
 class CallStatisticsTest : public ::testing::Test {

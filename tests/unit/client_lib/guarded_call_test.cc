@@ -1,6 +1,7 @@
 // A Client's calls with a circuit breaker and with retries, of a worker that fails as often as the
 // test wants.
 
+#include <atomic>
 #include <chrono>
 #include <string>
 #include <thread>
@@ -9,6 +10,7 @@
 
 #include "slotring/client.h"
 #include "tests/support/local_supervisor.h"
+#include "tests/support/seat_thread.h"
 
 namespace slotring {
 namespace {
@@ -24,35 +26,24 @@ class FailingWorker {
   FailingWorker(const LocalPool& pool, int failures, Error error)
       : error_(std::move(error)),
         failures_(failures),
-        seat_(pool.worker()),
-        thread_([this] { serve(); }) {}
-  ~FailingWorker() {
-    stop_.store(true);
-    seat_.interrupt();
-    thread_.join();
-  }
+        thread_(pool, [this](shm::WorkerSeat& seat, const shm::RunningCall& call) {
+          answer(seat, call);
+        }) {}
   int calls() const { return calls_.load(); }
 
  private:
-  void serve() {
-    while (!stop_.load()) {
-      while (auto call = seat_.try_next()) {
-        if (calls_.fetch_add(1) < failures_) {
-          seat_.fail(*call, error_);
-        } else {
-          EchoWorker::echo(seat_, *call);
-        }
-      }
-      seat_.wait(shm::kNever);
+  void answer(shm::WorkerSeat& seat, const shm::RunningCall& call) {
+    if (calls_.fetch_add(1) < failures_) {
+      seat.fail(call, error_);
+    } else {
+      EchoWorker::echo(seat, call);
     }
   }
 
   Error error_;
   int failures_;
   std::atomic<int> calls_{0};
-  std::atomic<bool> stop_{false};
-  shm::WorkerSeat seat_;
-  std::thread thread_;
+  testing::SeatThread thread_;
 };
 
 class GuardedCall : public ::testing::Test {

@@ -1,11 +1,7 @@
 #include "slotring/session.h"
 
 #include <algorithm>
-#include <atomic>
-#include <functional>
-#include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -13,6 +9,7 @@
 #include "slotring/client.h"
 #include "tests/support/local_pool.h"
 #include "tests/support/local_supervisor.h"
+#include "tests/support/seat_thread.h"
 #include "tests/support/session_state.h"
 
 namespace slotring {
@@ -26,35 +23,25 @@ using namespace std::chrono_literals;
 class SessionWorker {
  public:
   explicit SessionWorker(const LocalPool& pool)
-      : table_(pool.segment()), seat_(pool.worker()), thread_([this] { serve(); }) {}
-  ~SessionWorker() {
-    stop_.store(true);
-    seat_.interrupt();
-    thread_.join();
-  }
+      : table_(pool.segment()),
+        thread_(pool, [this](shm::WorkerSeat& seat, const shm::RunningCall& call) {
+          answer(seat, call);
+        }) {}
 
  private:
-  void serve() {
-    while (!stop_.load()) {
-      while (auto call = seat_.try_next()) answer(*call);
-      seat_.wait(shm::kNever);
-    }
-  }
-  void answer(const shm::RunningCall& call) {
+  void answer(shm::WorkerSeat& seat, const shm::RunningCall& call) {
     const std::string session(call.session);
     if (call.method_name == "end_session") {
       const auto found = table_.find(session).value();
       EXPECT_TRUE(found && table_.try_end(found->index, found->word));
     }
-    auto space = seat_.reply_space(call, session.size());
+    auto space = seat.reply_space(call, session.size());
     std::memcpy(space->data(), session.data(), session.size());
-    (void)seat_.reply(call, wire::PayloadKind::Bytes, session.size()).ok();
+    (void)seat.reply(call, wire::PayloadKind::Bytes, session.size()).ok();
   }
 
-  std::atomic<bool> stop_{false};
   shm::SessionTable table_;
-  shm::WorkerSeat seat_;
-  std::thread thread_;
+  testing::SeatThread thread_;
 };
 
 class SessionTest : public ::testing::Test {

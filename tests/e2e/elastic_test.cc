@@ -12,6 +12,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/support/count_of.h"
 #include "tests/support/supervised_pool.h"
 
 namespace slotring::testing {
@@ -82,12 +83,7 @@ class Elastic {
     const Result<Reply> reply = client_.call("echo", text);
     return reply ? std::string(reply->text()) : reply.error().to_string();
   }
-  std::size_t times_logged(std::string_view text) const {
-    const std::string log = pool_.log();
-    std::size_t times = 0;
-    for (std::size_t at = 0; (at = log.find(text, at)) != std::string::npos; ++at) ++times;
-    return times;
-  }
+  std::size_t times_logged(std::string_view text) const { return count_of(pool_.log(), text); }
   Finished command(const std::string& word) const {
     return run({command_program(), word, pool_.socket()});
   }

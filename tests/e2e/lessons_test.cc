@@ -24,6 +24,7 @@
 #include "client_lib/shm/attachment.h"
 #include "schemas/area_layout.h"
 #include "tests/support/child_process.h"
+#include "tests/support/count_of.h"
 #include "tests/support/supervised_pool.h"
 
 namespace slotring::testing {
@@ -35,12 +36,6 @@ using std::chrono::minutes;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-int count(std::string_view text, std::string_view part) {
-  int found = 0;
-  for (std::size_t at = text.find(part); at != text.npos; at = text.find(part, at + 1)) ++found;
-  return found;
-}
 
 // --- claims while workers start ---------------------------------------------------------------
 
@@ -236,13 +231,13 @@ def meet():
 )",
                       "workers = 4\n");
   EXPECT_TRUE(pool.logs("ready: 4 workers"));
-  EXPECT_EQ(count(pool.log(), "started, generation 1"), 4) << pool.log();
+  EXPECT_EQ(count_of(pool.log(), "started, generation 1"), 4u) << pool.log();
   EXPECT_THAT(pool.log(), Not(HasSubstr("generation 2")));
 }
 
 TEST(Lessons, AWorkerThatCannotImportIsReportedAtItsFirstStartAndStartedAFewTimesOnly) {
-  constexpr int kWorkers = 2;
-  constexpr int kStarts = 3;
+  constexpr std::size_t kWorkers = 2;
+  constexpr std::size_t kStarts = 3;
   SupervisedPool pool(R"(
 with open(folder / "starts", "a") as starts:
     starts.write("a start\n")
@@ -253,10 +248,10 @@ import no_such_module
   // The caller is told as soon as no worker is left to hope for, long before its deadline.
   const Error error = client.call("echo", "", {.timeout = kNoTimeout}).error();
   EXPECT_EQ(error.code, ErrorCode::kWorkerUnavailable);
-  const auto starts = [&] { return count(read_file(pool.path("starts")), "a start"); };
+  const auto starts = [&] { return count_of(read_file(pool.path("starts")), "a start"); };
   EXPECT_EQ(starts(), kWorkers * kStarts);
-  EXPECT_TRUE(
-      eventually([&] { return count(pool.log(), "started, generation") == kWorkers * kStarts; }));
+  EXPECT_TRUE(eventually(
+      [&] { return count_of(pool.log(), "started, generation") == kWorkers * kStarts; }));
   EXPECT_LT(pool.log().find("No module named 'no_such_module'"),
             pool.log().find("started, generation 2"));
   EXPECT_EQ(client.call("echo", "").error().code, ErrorCode::kWorkerUnavailable);

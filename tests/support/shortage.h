@@ -21,6 +21,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/count_of.h"
 #include "tests/support/supervised_pool.h"
 #include "tests/support/temporary_folder.h"
 
@@ -106,15 +107,6 @@ class FaultyPool {
   FaultyEnvironment environment_;
   SupervisedPool pool_;
 };
-
-inline std::size_t count_of(std::string_view text, std::string_view part) {
-  std::size_t count = 0;
-  for (std::size_t at = text.find(part); at != std::string_view::npos;
-       at = text.find(part, at + 1)) {
-    ++count;
-  }
-  return count;
-}
 
 }  // namespace slotring::testing
 

@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/count_of.h"
+#include "tests/support/mortal_supervisor.h"
 #include "tests/support/supervised_pool.h"
 
 namespace slotring::testing {
@@ -66,11 +67,12 @@ std::string operator+(std::string_view a, std::string_view b) {
   return std::string(a) + std::string(b);
 }
 
-class Elastic {
+class Elastic : public MortalSupervisor {
  public:
-  explicit Elastic(std::string_view keys) : pool_(kModule, keys) {
-    EXPECT_TRUE(pool_.logs(" supervisor: ready: "));
-  }
+  explicit Elastic(std::string_view keys)
+      : MortalSupervisor(kModule, keys, " supervisor: ready: ") {}
+  using MortalSupervisor::client_;
+  using MortalSupervisor::pool_;
 
   std::set<pid_t> workers() const {
     const std::vector<pid_t> found = pool_.processes();
@@ -88,14 +90,9 @@ class Elastic {
     return run({command_program(), word, pool_.socket()});
   }
   void restart_supervisor() {
-    EXPECT_EQ(pool_.stop_supervisor(SIGKILL), 128 + SIGKILL);
-    const std::size_t before = times_logged("took over");
-    pool_.start_supervisor();
-    EXPECT_TRUE(eventually([&] { return times_logged("took over") > before; }));
+    kill_supervisor();
+    restart();
   }
-
-  SupervisedPool pool_;
-  Client client_ = pool_.attach();
 };
 
 // Calls that run until release().

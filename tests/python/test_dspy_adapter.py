@@ -12,7 +12,8 @@ import urllib.request
 
 import pytest
 
-from slotring import CallError, ErrorCode, errors
+from expected_errors import refusal_of
+from slotring import ErrorCode, errors
 from slotring.programs import Programs, Signature, dspy_type, language_model
 from slotring.worker_sessions import open_store
 from stand_ins import recorded_dspy
@@ -58,12 +59,6 @@ def definition_of(signature="question -> answer", **options):
 
 def run(programs, ctx, **inputs):
     return programs.execute_program({"name": "p", "inputs": inputs}, ctx)["outputs"]
-
-
-def refusal_of(function, *arguments) -> CallError:
-    with pytest.raises(CallError) as refused:
-        function(*arguments)
-    return refused.value
 
 
 # Against the recorder: what the adapter asks of DSPy.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from expected_errors import failure_of
 from slotring import errors
-from worker_pool import CallFailed
 
 RAISERS = '''
     import slotring
@@ -58,15 +58,9 @@ RAISERS = '''
 '''
 
 
-def failure_of(pool, method, payload=None) -> CallFailed:
-    with pytest.raises(CallFailed) as failed:
-        pool.call(method, payload)
-    return failed.value
-
-
 def test_an_exception_reaches_the_caller_with_type_text_and_traceback(pool):
     pool.start_worker(RAISERS)
-    failure = failure_of(pool, "raise", 12)
+    failure = failure_of(pool.call, "raise", 12)
     assert failure.code == "HANDLER_RAISED"
     assert failure.message == "bad digit 12"
     assert failure.python_type == "user_module_1.MyError"
@@ -75,13 +69,13 @@ def test_an_exception_reaches_the_caller_with_type_text_and_traceback(pool):
     assert lines[0] == "Traceback (most recent call last):"
     assert "user_module_1.py" in lines[1] and "in raise_" in lines[1]
     assert lines[-1] == "user_module_1.MyError: bad digit 12"
-    assert "direct cause" in failure_of(pool, "chained").traceback
+    assert "direct cause" in failure_of(pool.call, "chained").traceback
     assert pool.call("ping")["status"] == "ok"
 
 
 def test_a_call_error_is_the_answer_that_the_handler_meant(pool):
     pool.start_worker(RAISERS)
-    failure = failure_of(pool, "refuse")
+    failure = failure_of(pool.call, "refuse")
     assert (failure.code, failure.message, failure.retryable, failure.traceback) == (
         "INVALID_ARGUMENT",
         "not you",
@@ -106,7 +100,7 @@ def test_a_call_error_is_the_answer_that_the_handler_meant(pool):
 )
 def test_whatever_is_raised_ends_its_call_only(pool, statement, python_type):
     pool.start_worker(RAISERS)
-    failure = failure_of(pool, "exec", statement)
+    failure = failure_of(pool.call, "exec", statement)
     assert (failure.code, failure.python_type) == ("HANDLER_RAISED", python_type)
     assert python_type in failure.traceback
     assert pool.call("ping")["status"] == "ok"
@@ -114,18 +108,18 @@ def test_whatever_is_raised_ends_its_call_only(pool, statement, python_type):
 
 def test_a_returned_exception_fails_the_call_as_a_raised_one(pool):
     pool.start_worker(RAISERS)
-    failure = failure_of(pool, "return", "bad")
+    failure = failure_of(pool.call, "return", "bad")
     assert (failure.code, failure.message) == ("HANDLER_RAISED", "bad")
     assert failure.python_type == "user_module_1.MyError" and "in inner" in failure.traceback
-    failure = failure_of(pool, "return", "call error")
+    failure = failure_of(pool.call, "return", "call error")
     assert (failure.code, failure.message) == ("PROGRAM_NOT_FOUND", "not found")
-    assert failure_of(pool, "return_later", "x").python_type == "KeyError"
+    assert failure_of(pool.call, "return_later", "x").python_type == "KeyError"
     assert pool.call("ping")["status"] == "ok"
 
 
 def test_an_exception_without_a_text_still_has_a_type(pool):
     pool.start_worker(RAISERS)
-    failure = failure_of(pool, "unspeakable")
+    failure = failure_of(pool.call, "unspeakable")
     assert failure.python_type.endswith("Unspeakable")
     assert "RuntimeError" in failure.message
 

@@ -10,6 +10,7 @@ import types
 import pytest
 
 import programs_of_tests
+from expected_errors import refusal_of
 from slotring import CallError, ErrorCode, errors, lifetime
 from slotring.programs import Programs, catalogue, definition, program_type
 from slotring.worker_sessions import open_store
@@ -47,12 +48,6 @@ def definition_of(function="shout", **keys):
         "options": {"callable": f"programs_of_tests:{function}"},
         **keys,
     }
-
-
-def refusal_of(function, *arguments) -> CallError:
-    with pytest.raises(CallError) as refused:
-        function(*arguments)
-    return refused.value
 
 
 def test_a_program_is_created_executed_listed_told_of_and_deleted(programs, session):

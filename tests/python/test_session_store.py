@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from expected_errors import failure_of, refusal_of
 from slotring import CallError, ErrorCode
 from slotring.memory_store import MemoryStore, StoreRefused
 from slotring.session_keepers import DurableKeeper
@@ -66,10 +67,9 @@ def store(path):
 
 
 def fails(code: ErrorCode, operation, *arguments) -> CallError:
-    with pytest.raises(CallError) as failure:
-        operation(*arguments)
-    assert failure.value.code == code
-    return failure.value
+    failure = refusal_of(operation, *arguments)
+    assert failure.code == code
+    return failure
 
 
 def start(pool: WorkerPool, path: str):
@@ -77,10 +77,9 @@ def start(pool: WorkerPool, path: str):
 
 
 def call_fails(pool: WorkerPool, session: str, method: str, payload=None) -> CallFailed:
-    with pytest.raises(CallFailed) as failure:
-        pool.call_in(session, method, payload)
-    assert failure.value.code == "SESSION_STORE_FAILED"
-    return failure.value
+    failure = failure_of(pool.call_in, session, method, payload)
+    assert failure.code == "SESSION_STORE_FAILED"
+    return failure
 
 
 def test_a_worker_without_a_durable_store_does_not_import_sqlite(pool, path):

@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from expected_errors import failure_of
 from slotring.session_store import SqliteStore
 from worker_pool import CallFailed, WorkerPool, wait_until
 
@@ -179,9 +180,7 @@ LEAVING = """
 
 
 def code_of(call, *arguments, **options) -> str:
-    with pytest.raises(CallFailed) as failure:
-        call(*arguments, **options)
-    return failure.value.code
+    return failure_of(call, *arguments, **options).code
 
 
 @pytest.fixture(params=["memory", "sqlite"])

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
-from worker_pool import CallFailed, as_payload, wait_until
+from expected_errors import failure_of
+from worker_pool import as_payload, wait_until
 
 MODULE = '''
     import asyncio
@@ -41,12 +40,6 @@ MODULE = '''
 def broadcast(pool, method, payload=None, *, key=None, retract=False) -> int:
     """What the supervisor does with a broadcast."""
     return pool.harness.record_setting(key or method, method, *as_payload(payload), retract)
-
-
-def failure_of(pool, method, payload=None) -> CallFailed:
-    with pytest.raises(CallFailed) as failed:
-        pool.call(method, payload)
-    return failed.value
 
 
 def test_a_setting_is_made_before_the_next_call_and_once(pool):
@@ -92,7 +85,7 @@ def test_a_failing_setting_is_told_and_the_worker_serves_on(pool):
     epoch = broadcast(pool, "configure", "bad", key="lm")
     assert pool.call("seen") == ["good"]
     assert pool.harness.settings_told() == (2, 2)
-    failure = failure_of(pool, "settings", "lm")
+    failure = failure_of(pool.call, "settings", "lm")
     assert (failure.code, failure.message) == ("HANDLER_RAISED", "no such model")
     assert failure.python_type == "ValueError" and "in configure" in failure.traceback
     assert pool.call("settings", b"good")["ok"]
@@ -111,13 +104,13 @@ def test_a_failing_setting_is_told_and_the_worker_serves_on(pool):
 def test_an_exception_that_a_setting_returns_is_its_failure(pool):
     pool.start_worker(MODULE)
     broadcast(pool, "configure", "worse")
-    assert failure_of(pool, "settings", "configure").code == "PROGRAM_FAILED"
+    assert failure_of(pool.call, "settings", "configure").code == "PROGRAM_FAILED"
 
 
 def test_a_setting_of_an_unknown_method_is_not_found(pool):
     pool.start_worker(MODULE)
     broadcast(pool, "configrue", "x")
-    failure = failure_of(pool, "settings", "configrue")
+    failure = failure_of(pool.call, "settings", "configrue")
     assert failure.code == "METHOD_NOT_FOUND" and "did you mean 'configure'" in failure.message
 
 
@@ -135,7 +128,7 @@ def test_a_retraction_is_a_last_call_for_those_that_are_there(pool):
 
 def test_a_plain_call_of_a_broadcast_handler_is_refused_and_does_not_run(pool):
     pool.start_worker(MODULE)
-    failure = failure_of(pool, "configure", "x")
+    failure = failure_of(pool.call, "configure", "x")
     assert failure.code == "BROADCAST_ONLY" and not failure.retryable
     assert "Client::broadcast" in failure.message and "--broadcast" in failure.message
     assert pool.call("seen") == []

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from any_value import keys, same, values
 from expected_errors import failure_of, refusal_of
 from slotring import CallError, ErrorCode
 from slotring.memory_store import MemoryStore, StoreRefused
@@ -90,33 +91,8 @@ def test_a_worker_without_a_durable_store_does_not_import_sqlite(pool, path):
     assert pool.call("imported", "sqlite3") is True
 
 
-# FlexBuffers end keys with a NUL.
-KEYS = st.text(st.characters(blacklist_categories=["Cs"], min_codepoint=1))
-VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**64 - 1)
-    | st.floats(allow_nan=False)
-    | st.text(st.characters(blacklist_categories=["Cs"]))
-    | st.binary(),
-    lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner),
-    max_leaves=20,
-)
-
-
-def same(a, b) -> bool:
-    """Equal, in types too."""
-    if type(a) is not type(b):
-        return False
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
-    if isinstance(a, list):
-        return len(a) == len(b) and all(map(same, a, b))
-    return a == b
-
-
 @settings(max_examples=50)
-@given(st.dictionaries(KEYS, VALUES))
+@given(st.dictionaries(keys, values(max_leaves=20)))
 def test_a_state_comes_back_as_it_was(state):
     data = encode(state, "session")
     assert same(decode(data, "it"), state)

@@ -9,37 +9,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from any_value import same, values
 from slotring._native import Failure, from_flexbuffers, to_flexbuffers
 
-texts = st.text(st.characters(blacklist_categories=["Cs"]))
-keys = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"))
-scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**64 - 1)
-    | st.floats(allow_nan=False)
-    | texts
-    | st.binary()
-)
-values = st.recursive(
-    scalars,
-    lambda inner: st.lists(inner) | st.dictionaries(keys, inner),
-    max_leaves=40,
-)
 
-
-def same(a, b) -> bool:
-    """Equal, with equal types all through: 1, 1.0 and True are three values."""
-    if type(a) is not type(b):
-        return False
-    if isinstance(a, list):
-        return len(a) == len(b) and all(map(same, a, b))
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    return a == b
-
-
-@given(values)
+@given(values(max_leaves=40))
 @example([{"key": i, "other": str(i)} for i in range(300)])
 @example({str(i): i for i in range(70_000)})
 @example([0.1, 1e300, -0.0, math.inf, 2.5])
@@ -49,7 +23,7 @@ def test_a_value_comes_back_as_it_was(value):
     assert same(from_flexbuffers(to_flexbuffers(value)), value)
 
 
-@given(values, st.data())
+@given(values(max_leaves=40), st.data())
 def test_a_damaged_buffer_is_an_error_or_another_value_but_no_crash(value, data):
     damaged = bytearray(to_flexbuffers(value))
     for _ in range(data.draw(st.integers(1, 4))):

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "client_lib/shm/doorbell.h"
-
 namespace slotring::internal {
 
 using layout::SeatState;
@@ -60,7 +58,9 @@ ClientCore::ClientCore(shm::UniqueFd socket, shm::Attachment joined, std::string
       instance_(next_instance()) {
   const std::uint32_t slots = joined_.segment->geometry().slots();
   sides_.reserve(slots);
-  for (shm::SlotIndex slot = 0; slot < slots; ++slot) sides_.emplace_back(*joined_.requests, slot);
+  for (shm::SlotIndex slot = 0; slot < slots; ++slot) {
+    sides_.emplace_back(*joined_.requests, *joined_.replies, slot);
+  }
 }
 
 ClientCore::~ClientCore() {
@@ -220,7 +220,7 @@ Status ClientCore::send(Lease& lease) {
   // Claimed in the moment in which the idle worker was sent away: the supervisor sees the request
   // before it leaves the seat dormant, or is told now.
   if (state == SeatState::kDormant) pool_.line().ring_audit();
-  ring_bell(lease.slot_);
+  pool_.ring_worker(lease.slot_);
   return Done{};
 }
 
@@ -251,16 +251,6 @@ void ClientCore::count(std::uint16_t row, const SessionRef& session, ErrorCatego
   const shm::SessionWord seen = router_.table().word(session.index);
   if (seen.incarnation != session.incarnation) return;
   count_call(segment().session(session.index).stats, outcome, ns);
-}
-
-void ClientCore::ring_bell(shm::SlotIndex slot, bool wake_anyway) const {
-  const shm::SeatIndex seat = joined_.segment->seat_of(slot);
-  std::atomic<std::uint32_t>& word = joined_.segment->seat(seat).bell;
-  shm::Doorbell bell(word);
-  const std::uint32_t slot_of_worker = slot - joined_.segment->first_slot(seat);
-  if (bell.ring(bell.bit_of(slot_of_worker)) || wake_anyway) {
-    shm::futex_wake(shm::futex_half(word), 1);
-  }
 }
 
 Error ClientCore::lose(Lease& lease, const char* what) {

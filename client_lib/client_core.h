@@ -96,7 +96,8 @@ class ClientCore {
   };
   // This client's side of one slot.
   struct SlotSide {
-    SlotSide(const shm::DataMemory& requests, shm::SlotIndex slot) : writer(requests, slot) {}
+    SlotSide(const shm::DataMemory& requests, const shm::DataMemory& replies, shm::SlotIndex slot)
+        : writer(requests, slot), reader(replies) {}
     shm::FrameWriter writer;
     shm::FrameReader reader;
     shm::AdaptiveWait waiting;
@@ -133,7 +134,6 @@ class ClientCore {
   enum class WaitEnd { kReplied, kGivenUp, kUnserved };
   WaitEnd await_reply(const Lease& lease);
   bool check_by_itself(const Lease& lease);
-  void ring_bell(shm::SlotIndex slot, bool wake_anyway = false) const;
   void sleep_until_replied(const Lease& lease, shm::MonotonicNs until) const;
   // Ends sleep_until_replied() in the thread that waits.
   void wake_caller(const Lease& lease) const;

@@ -39,7 +39,7 @@ bool ClientCore::check_by_itself(const Lease& lease) {
   // Its words, and the bell that it rang, may have been scribbled over by a peer.
   check_own_places();
   if (shm::load_slot(pool_.word(lease.slot_)).state == SlotState::kRequested) {
-    ring_bell(lease.slot_, /*wake_anyway=*/true);
+    pool_.ring_worker(lease.slot_, /*wake_anyway=*/true);
   }
   return supervisor_.check_seat(joined_.segment->seat_of(lease.slot_));
 }
@@ -140,8 +140,9 @@ Result<ReplyView> ClientCore::read_reply(Lease& lease, const SlotWord& replied) 
     return fail(std::move(lost));
   }
   const shm::DataMemory& replies = *joined_.replies;
-  Result<shm::Frame> frame = sides_[lease.slot_].reader.read(
-      replies.area(lease.slot_), replies.area_bytes(), 0, lease.generation_, replies.warm_bytes());
+  shm::FrameReader& reader = sides_[lease.slot_].reader;
+  reader.begin();
+  Result<shm::Frame> frame = reader.read(replies.area(lease.slot_), lease.generation_);
   std::optional<Error> error;
   if (frame) error = shm::error_of(*frame);
   // A worker that could not read the request says so without its call id.

@@ -50,7 +50,7 @@
 namespace slotring::layout {
 
 inline constexpr std::uint64_t kMagic = 0x31474E49'52544C53;  // "SLTRING1", little-endian
-inline constexpr std::uint32_t kLayoutVersion = 3;
+inline constexpr std::uint32_t kLayoutVersion = 4;
 inline constexpr std::uint32_t kProtocolVersion = 3;  // of the attach socket
 
 inline constexpr std::uint32_t kMaxWorkers = 1024;
@@ -75,6 +75,9 @@ struct Geometry {
   std::uint32_t max_waiters;
   std::uint64_t area_bytes;  // virtual size of one area; one slot has two (area_layout.h)
   std::uint64_t warm_bytes;  // the first bytes of each area, backed by memory for the pool's life
+  // Of each area: what has been backed below this stays so for the pool's life; what is behind it
+  // is given back after each call. Not below warm_bytes.
+  std::uint64_t kept_bytes;
   std::uint32_t max_sessions = 0;
   std::uint32_t reserved = 0;
 
@@ -90,7 +93,8 @@ constexpr bool is_valid(const Geometry& g) {
          g.area_bytes >= kMinAreaBytes && g.area_bytes <= kMaxAreaBytes &&
          g.area_bytes % kPageBytes == 0 && g.warm_bytes >= kPageBytes &&
          g.warm_bytes <= g.area_bytes && g.warm_bytes % kPageBytes == 0 &&
-         g.max_sessions <= kMaxSessions && g.reserved == 0;
+         g.kept_bytes >= g.warm_bytes && g.kept_bytes <= g.area_bytes &&
+         g.kept_bytes % kPageBytes == 0 && g.max_sessions <= kMaxSessions && g.reserved == 0;
 }
 
 // A name of at most kMaxNameBytes, not terminated.
@@ -282,6 +286,9 @@ struct ClientRecord {
   std::atomic<std::uint64_t> errors;
   // Bit p: page p of the place's rows in client_stats is backed by memory. Never taken back.
   std::atomic<std::uint64_t> stats_pages;
+  // A Doorbell (client_lib/shm/doorbell.h), rung for calls whose words say kFlagRingOwner, and by
+  // the client itself. Any worker writes it.
+  alignas(kCacheLineBytes) std::atomic<std::uint32_t> bell;
 };
 
 // {ticket:32 | owner:16 | state:8 | flags:8}; the low half is a futex.
@@ -369,7 +376,7 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
 static_assert(std::endian::native == std::endian::little, "futex words are low halves");
 
-static_assert(sizeof(Geometry) == 40);
+static_assert(sizeof(Geometry) == 48);
 static_assert(sizeof(FixedName) == 64);
 static_assert(sizeof(ControlHeader) == kPageBytes);
 static_assert(offsetof(ControlHeader, magic) == 0);
@@ -377,18 +384,18 @@ static_assert(offsetof(ControlHeader, layout_version) == 8);
 static_assert(offsetof(ControlHeader, header_bytes) == 12);
 static_assert(offsetof(ControlHeader, layout_hash) == 16);
 static_assert(offsetof(ControlHeader, geometry) == 24);
-static_assert(offsetof(ControlHeader, created_ns) == 64);
-static_assert(offsetof(ControlHeader, instance) == 72);
-static_assert(offsetof(ControlHeader, call_time_limit_ns) == 80);
-static_assert(offsetof(ControlHeader, pool) == 88);
-static_assert(offsetof(ControlHeader, sessions) == 152);
-static_assert(offsetof(ControlHeader, method_count) == 168);
-static_assert(offsetof(ControlHeader, supervisor_epoch) == 172);
-static_assert(offsetof(ControlHeader, supervisor_pid) == 176);
-static_assert(offsetof(ControlHeader, repair_epoch) == 180);
-static_assert(offsetof(ControlHeader, settings_epoch) == 184);
-static_assert(offsetof(ControlHeader, audit_bell) == 192);
-static_assert(offsetof(ControlHeader, next_ticket) == 256);
+static_assert(offsetof(ControlHeader, created_ns) == 72);
+static_assert(offsetof(ControlHeader, instance) == 80);
+static_assert(offsetof(ControlHeader, call_time_limit_ns) == 88);
+static_assert(offsetof(ControlHeader, pool) == 96);
+static_assert(offsetof(ControlHeader, sessions) == 160);
+static_assert(offsetof(ControlHeader, method_count) == 176);
+static_assert(offsetof(ControlHeader, supervisor_epoch) == 180);
+static_assert(offsetof(ControlHeader, supervisor_pid) == 184);
+static_assert(offsetof(ControlHeader, repair_epoch) == 188);
+static_assert(offsetof(ControlHeader, settings_epoch) == 192);
+static_assert(offsetof(ControlHeader, audit_bell) == 256);
+static_assert(offsetof(ControlHeader, next_ticket) == 320);
 static_assert(sizeof(SeatRecord) == 192);
 static_assert(offsetof(SeatRecord, word) == 0);
 static_assert(offsetof(SeatRecord, pid) == 8);
@@ -410,7 +417,7 @@ static_assert(sizeof(Obituary) == 2048);
 static_assert(offsetof(Obituary, tail_bytes) == 12);
 static_assert(offsetof(Obituary, note_bytes) == 14);
 static_assert(offsetof(Obituary, text) == 16);
-static_assert(sizeof(ClientRecord) == 192);
+static_assert(sizeof(ClientRecord) == 256);
 static_assert(offsetof(ClientRecord, state) == 0);
 static_assert(offsetof(ClientRecord, epoch) == 4);
 static_assert(offsetof(ClientRecord, pid) == 8);
@@ -418,6 +425,7 @@ static_assert(offsetof(ClientRecord, pid_start_time) == 16);
 static_assert(offsetof(ClientRecord, name) == 24);
 static_assert(offsetof(ClientRecord, calls) == 128);
 static_assert(offsetof(ClientRecord, stats_pages) == 144);
+static_assert(offsetof(ClientRecord, bell) == 192);
 static_assert(sizeof(RingHeader) == 128);
 
 // Folds every size and offset above into one number: peers whose builds disagree about a byte
@@ -430,7 +438,9 @@ constexpr std::uint64_t layout_hash() {
                                       kEnvelopeOffset,
                                       kPayloadOffset,
                                       kMaxEnvelopeBytes,
-                                      kFrameDescriptors,
+                                      kStreamEntries,
+                                      kToolEntries,
+                                      kLaneFrameKinds,
                                       sizeof(FrameDescriptor),
                                       sizeof(AreaHeader),
                                       sizeof(ControlHeader),
@@ -449,6 +459,7 @@ constexpr std::uint64_t layout_hash() {
                                       offsetof(SeatRecord, wanted),
                                       offsetof(SeatRecord, settings_epoch),
                                       offsetof(ClientRecord, stats_pages),
+                                      offsetof(ClientRecord, bell),
                                       offsetof(SessionRecord, name),
                                       offsetof(SessionRecord, last_used_ns),
                                       offsetof(SettingRecord, payload),
@@ -480,6 +491,8 @@ constexpr std::uint64_t layout_hash() {
                                       kFlagListed,
                                       kFlagCallerSleeps,
                                       kFlagLost,
+                                      kFlagWorkerWaits,
+                                      kFlagRingOwner,
                                       kObituaryMask,
                                       kSlotStates,
                                       std::size(kArrows)};

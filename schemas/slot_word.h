@@ -37,6 +37,12 @@ inline constexpr SlotFlags kFlagLost = 0x04;
 inline constexpr SlotFlags kFlagNeverStarted = 0x08;
 inline constexpr SlotFlags kObituaryMask = 0x30;
 inline constexpr int kObituaryShift = 4;
+// With RUNNING: the worker waits for a frame in a lane, or for room in one (area_layout.h). Whoever
+// gives it one, or takes the slot away, clears this and rings its doorbell.
+inline constexpr SlotFlags kFlagWorkerWaits = 0x40;
+// The owner wants to be told by its own bell (ClientRecord::bell): whoever takes the word to
+// REPLIED rings it.
+inline constexpr SlotFlags kFlagRingOwner = 0x80;
 
 inline constexpr std::uint16_t kNoOwner = 0xFFFF;
 // The supervisor, while it holds a slot to give memory back; no client has this index.

@@ -242,6 +242,8 @@ class ConfigParser {
     table.read_bytes("slot_bytes", pool.slot_bytes, layout::kMinAreaBytes, layout::kMaxAreaBytes);
     pool.warm_bytes = std::min(pool.warm_bytes, pool.slot_bytes);
     table.read_bytes("warm_bytes", pool.warm_bytes, layout::kPageBytes, pool.slot_bytes);
+    pool.kept_bytes = std::clamp(pool.kept_bytes, pool.warm_bytes, pool.slot_bytes);
+    table.read_bytes("kept_bytes", pool.kept_bytes, pool.warm_bytes, pool.slot_bytes);
     const std::uint64_t slots = std::uint64_t{pool.workers} * pool.slots_per_worker;
     if (slots > layout::kMaxSlots) {
       report(reading_.errors, table.place(),
@@ -307,7 +309,7 @@ class ConfigParser {
 
 layout::Geometry PoolConfig::geometry() const {
   return {workers,    slots_per_worker, max_clients, max_waiting,
-          slot_bytes, warm_bytes,       max_sessions};
+          slot_bytes, warm_bytes,       kept_bytes,  max_sessions};
 }
 
 layout::SessionPolicy PoolConfig::session_policy() const {

@@ -23,10 +23,11 @@ void keep_sizes(PoolConfig& config, const layout::Geometry& running, const Log& 
   if (config.geometry() == running) return;
   log->warn(
       "the pool runs with other sizes than the configuration says; they are kept until the "
-      "pool is stopped: {}, {} each of {} bytes, {} of them warm, {}, {} waiting, {}",
+      "pool is stopped: {}, {} each of {} bytes, {} of them warm, {} kept, {}, {} waiting, {}",
       counted(running.max_workers, "worker"), counted(running.slots_per_worker, "slot"),
-      running.area_bytes, running.warm_bytes, counted(running.max_clients, "client"),
-      running.max_waiters, counted(running.max_sessions, "session"));
+      running.area_bytes, running.warm_bytes, running.kept_bytes,
+      counted(running.max_clients, "client"), running.max_waiters,
+      counted(running.max_sessions, "session"));
   config.min_workers =
       config.shrinks() ? std::min(config.min_workers, running.max_workers) : running.max_workers;
   config.workers = running.max_workers;
@@ -35,6 +36,7 @@ void keep_sizes(PoolConfig& config, const layout::Geometry& running, const Log& 
   config.max_waiting = running.max_waiters;
   config.slot_bytes = running.area_bytes;
   config.warm_bytes = running.warm_bytes;
+  config.kept_bytes = running.kept_bytes;
   config.max_sessions = running.max_sessions;
 }
 
@@ -232,6 +234,7 @@ std::string Pool::what_waits(const PoolConfig& later) const {
   compare("max_sessions", now.max_sessions, then.max_sessions);
   compare("slot_bytes", now.area_bytes, then.area_bytes);
   compare("warm_bytes", now.warm_bytes, then.warm_bytes);
+  compare("kept_bytes", now.kept_bytes, then.kept_bytes);
   if (later.session_database != config_.session_database) {
     waits += fmt::format("{}session_store = \"sqlite:{}\" (is \"memory\")",
                          waits.empty() ? "" : ", ", later.session_database);

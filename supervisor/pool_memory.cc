@@ -81,7 +81,7 @@ void PoolMemory::mend(const shm::SlotPool& slots, const Log& log) const {
   }
   const std::uint64_t warm_bytes = geometry.slots() * geometry.warm_bytes;
   for (const Data* data : {&requests_, &replies_}) {
-    // As it should be while no large payload is on its way: the common case, seen at once.
+    // As it is before the first large payload: the common case, seen at once.
     if (shm::backed_bytes(data->writable) == warm_bytes) continue;
     for (shm::SlotIndex slot = 0; slot < geometry.slots(); ++slot) {
       reserve(data->writable, slot * geometry.area_bytes, geometry.warm_bytes);
@@ -92,15 +92,15 @@ void PoolMemory::mend(const shm::SlotPool& slots, const Log& log) const {
 
 void PoolMemory::trim(const shm::SlotPool& slots, shm::SlotIndex slot, const Data& data) const {
   const layout::Geometry& geometry = segment_.geometry();
-  if (geometry.area_bytes == geometry.warm_bytes) return;
+  if (geometry.area_bytes == geometry.kept_bytes) return;
   const shm::SlotWord seen = shm::load_slot(slots.word(slot));
   if (seen.state != shm::SlotState::kFree) return;
   const shm::MoveResult held = shm::try_claim_slot(slots.word(slot), seen, layout::kReaperOwner,
                                                    /*clear_listed=*/false);
   if (!held.moved) return;
   // Failing to give memory back loses nothing but memory until the next large call.
-  (void)shm::give_back(data.writable, slot * geometry.area_bytes + geometry.warm_bytes,
-                       geometry.area_bytes - geometry.warm_bytes)
+  (void)shm::give_back(data.writable, slot * geometry.area_bytes + geometry.kept_bytes,
+                       geometry.area_bytes - geometry.kept_bytes)
       .ok();
   (void)slots.try_release(slot, held.after, shm::Actor::kReaper);
 }

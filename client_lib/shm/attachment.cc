@@ -46,12 +46,12 @@ Status open_data(Attachment& joined, Packet& packet, const Geometry& geometry, w
 
 wire::PoolGeometry to_wire(const Geometry& g) {
   return {g.max_workers, g.slots_per_worker, g.max_clients, g.max_waiters,
-          g.area_bytes,  g.warm_bytes,       g.max_sessions};
+          g.area_bytes,  g.warm_bytes,       g.kept_bytes,  g.max_sessions};
 }
 
 Geometry to_geometry(const wire::PoolGeometry& g) {
   return {g.max_workers(), g.slots_per_worker(), g.max_clients(), g.max_waiters(),
-          g.area_bytes(),  g.warm_bytes(),       g.max_sessions()};
+          g.area_bytes(),  g.warm_bytes(),       g.kept_bytes(),  g.max_sessions()};
 }
 
 Result<Attachment> attach(int socket, wire::Role role, std::string_view name,

@@ -31,6 +31,7 @@ class DataMemory {
   std::uint64_t offset(SlotIndex slot) const { return slot * area_bytes_; }
   std::uint64_t area_bytes() const { return area_bytes_; }
   std::uint64_t warm_bytes() const { return warm_bytes_; }
+  std::uint64_t kept_bytes() const { return kept_bytes_; }
   const UniqueFd& memory() const { return memory_; }
 
  private:
@@ -38,12 +39,14 @@ class DataMemory {
       : memory_(std::move(memory)),
         mapping_(std::move(mapping)),
         area_bytes_(geometry.area_bytes),
-        warm_bytes_(geometry.warm_bytes) {}
+        warm_bytes_(geometry.warm_bytes),
+        kept_bytes_(geometry.kept_bytes) {}
 
   UniqueFd memory_;
   Mapping mapping_;
   std::uint64_t area_bytes_;
   std::uint64_t warm_bytes_;
+  std::uint64_t kept_bytes_;
 };
 
 }  // namespace slotring::shm

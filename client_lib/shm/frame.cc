@@ -18,7 +18,7 @@ namespace {
 
 wire::FixedPart to_wire(const FrameHead& head) {
   return wire::FixedPart(head.call_id, head.deadline_ns, head.generation, head.method, head.kind,
-                         0);
+                         head.flags);
 }
 
 // A finished envelope without a rare part, built once by FlatBuffers; a plain call copies it and
@@ -73,37 +73,51 @@ std::string_view last_bytes(std::string_view text, std::size_t most) {
   return text.size() <= most ? text : text.substr(text.size() - most);
 }
 
+flatbuffers::Offset<flatbuffers::String> text_or_none(flatbuffers::FlatBufferBuilder& builder,
+                                                      std::string_view text) {
+  return text.empty() ? flatbuffers::Offset<flatbuffers::String>()
+                      : builder.CreateString(text.data(), text.size());
+}
+
 flatbuffers::Offset<wire::Error> build_error(flatbuffers::FlatBufferBuilder& builder,
                                              const Error& error) {
-  const auto text = [&](std::string_view value) {
-    return value.empty() ? flatbuffers::Offset<flatbuffers::String>()
-                         : builder.CreateString(value.data(), value.size());
-  };
-  const auto message = text(first_bytes(error.message, kMaxMessageBytes));
-  const auto python_type = text(first_bytes(error.python_type, kMaxMessageBytes / 8));
-  const auto traceback = text(last_bytes(error.traceback, kMaxTracebackBytes));
+  const auto message = text_or_none(builder, first_bytes(error.message, kMaxMessageBytes));
+  const auto python_type =
+      text_or_none(builder, first_bytes(error.python_type, kMaxMessageBytes / 8));
+  const auto traceback = text_or_none(builder, last_bytes(error.traceback, kMaxTracebackBytes));
   return wire::CreateError(builder, static_cast<wire::ErrorCategory>(error.category()),
                            static_cast<wire::ErrorCode>(error.code), error.retryable, message,
                            python_type, traceback);
 }
 
+flatbuffers::Offset<wire::Tensor> build_tensor(flatbuffers::FlatBufferBuilder& builder,
+                                               const TensorHead& tensor) {
+  const auto dtype = builder.CreateString(tensor.dtype.data(), tensor.dtype.size());
+  const auto shape = builder.CreateVector(tensor.shape.data(), tensor.shape.size());
+  flatbuffers::Offset<flatbuffers::Vector<std::int64_t>> strides;
+  if (!tensor.strides.empty()) {
+    strides = builder.CreateVector(tensor.strides.data(), tensor.strides.size());
+  }
+  const auto name = text_or_none(builder, tensor.name);
+  return wire::CreateTensor(builder, dtype, shape, strides, tensor.offset, name);
+}
+
 void build_envelope(flatbuffers::FlatBufferBuilder& builder, const FrameHead& head,
                     const RareHead& rare) {
-  flatbuffers::Offset<flatbuffers::String> method_name;
-  flatbuffers::Offset<flatbuffers::String> session;
+  const auto method_name = text_or_none(builder, rare.method_name);
+  const auto session = text_or_none(builder, rare.session);
+  const auto table_type = text_or_none(builder, rare.table_type);
   flatbuffers::Offset<wire::Error> error;
-  if (!rare.method_name.empty()) {
-    method_name = builder.CreateString(rare.method_name.data(), rare.method_name.size());
-  }
-  if (!rare.session.empty()) {
-    session = builder.CreateString(rare.session.data(), rare.session.size());
-  }
   if (rare.error != nullptr) error = build_error(builder, *rare.error);
-  wire::RarePartBuilder rare_part(builder);
-  if (!method_name.IsNull()) rare_part.add_method_name(method_name);
-  if (!session.IsNull()) rare_part.add_session(session);
-  if (!error.IsNull()) rare_part.add_error(error);
-  const auto rare_at = rare_part.Finish();
+  flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<wire::Tensor>>> tensors;
+  if (!rare.tensors.empty()) {
+    std::vector<flatbuffers::Offset<wire::Tensor>> built;
+    for (const TensorHead& tensor : rare.tensors) built.push_back(build_tensor(builder, tensor));
+    tensors = builder.CreateVector(built);
+  }
+  // Absent fields, those with a null offset or a zero, take no room.
+  const auto rare_at = wire::CreateRarePart(builder, method_name, session, 0, table_type, tensors,
+                                            rare.value_bytes, rare.window_bytes, error);
   const wire::FixedPart fixed = to_wire(head);
   wire::FinishEnvelopeBuffer(builder, wire::CreateEnvelope(builder, &fixed, rare_at));
 }
@@ -118,75 +132,113 @@ Error bad_frame(std::string what) { return Error{ErrorCode::kBadFrame, std::move
 
 }  // namespace
 
+Result<EnvelopeImage> EnvelopeImage::build(const FrameHead& head, const RareHead& rare) {
+  EnvelopeImage image;
+  build_envelope(image.builder_, head, rare);
+  if (image.builder_.GetSize() > layout::kMaxEnvelopeBytes) {
+    return Error{ErrorCode::kPayloadTooLarge, "the call's envelope of " +
+                                                  std::to_string(image.builder_.GetSize()) +
+                                                  " bytes is too large"};
+  }
+  return image;
+}
+
+void describe(FrameDescriptor& descriptor, const PayloadExtent& payload,
+              std::uint64_t envelope_offset, std::size_t envelope_bytes, std::uint16_t flags) {
+  constexpr auto kRelaxed = std::memory_order_relaxed;
+  descriptor.payload.store(payload.pack(), kRelaxed);
+  descriptor.envelope_offset.store(static_cast<std::uint32_t>(envelope_offset), kRelaxed);
+  descriptor.envelope_bytes.store(static_cast<std::uint16_t>(envelope_bytes), kRelaxed);
+  descriptor.flags.store(flags, kRelaxed);
+}
+
+void FrameWriter::begin() {
+  payload_offset_ = payload_end_ = kPayloadOffset;
+  windows_begin_ = windows_end_ = 0;
+  // What an earlier call reserved behind the kept part may have been given back since.
+  backed_ = std::min(backed_, memory_->kept_bytes());
+}
+
 Status FrameWriter::back_with_memory(std::uint64_t bytes) {
-  if (bytes <= memory_->warm_bytes() || bytes <= reserved_) return Done{};
-  Status reserved = reserve(memory_->memory(), memory_->offset(slot_), bytes);
-  // Also after a failure: part of it may be there.
-  backed_ = std::max(backed_, bytes);
-  if (reserved) reserved_ = bytes;
-  return reserved;
+  if (bytes <= backed_) return Done{};
+  const std::uint64_t offset = memory_->offset(slot_);
+  const std::uint64_t end = layout::align_up(bytes, layout::kPageBytes);
+  Status reserved = reserve(memory_->memory(), offset + backed_, end - backed_);
+  if (!reserved) {
+    // Part of it may be there.
+    const std::uint64_t kept = std::max(backed_, memory_->kept_bytes());
+    if (end > kept) (void)give_back(memory_->memory(), offset + kept, end - kept).ok();
+    return reserved;
+  }
+  backed_ = end;
+  return Done{};
 }
 
 Result<std::span<std::byte>> FrameWriter::payload_space(std::uint64_t bytes) {
   const std::uint64_t most = memory_->area_bytes() - kPayloadOffset;
-  if (bytes > most) {
+  std::uint64_t offset = kPayloadOffset;
+  // An envelope may go behind it, before the windows.
+  if (windows_begin_ != 0 && bytes + layout::kMaxEnvelopeBytes > windows_begin_ - offset) {
+    offset = windows_end_;
+  }
+  if (bytes > most || offset + bytes > memory_->area_bytes()) {
     return Error{ErrorCode::kPayloadTooLarge,
                  "a payload of " + std::to_string(bytes) +
                      " bytes does not fit: a slot of this pool takes " + std::to_string(most) +
-                     " (slot_bytes in its configuration)"};
+                     " (slot_bytes in its configuration)" +
+                     (bytes > most ? "" : ", less what its streams take")};
   }
-  if (Status backed = back_with_memory(kPayloadOffset + bytes); !backed) {
-    return std::move(backed).error();
-  }
-  return std::span(memory_->area(slot_) + kPayloadOffset, static_cast<std::size_t>(bytes));
+  if (Status backed = back_with_memory(offset + bytes); !backed) return std::move(backed).error();
+  payload_offset_ = offset;
+  payload_end_ = offset + bytes;
+  return std::span(area() + offset, static_cast<std::size_t>(bytes));
 }
 
-void FrameWriter::describe(std::uint64_t payload_bytes, std::uint64_t envelope_offset,
-                           std::size_t envelope_bytes) {
-  auto* header = reinterpret_cast<AreaHeader*>(memory_->area(slot_));
-  FrameDescriptor& descriptor = header->descriptor(0);
-  constexpr auto kRelaxed = std::memory_order_relaxed;
-  descriptor.payload.store(PayloadExtent{kPayloadOffset, payload_bytes}.pack(), kRelaxed);
-  descriptor.envelope_offset.store(static_cast<std::uint32_t>(envelope_offset), kRelaxed);
-  descriptor.envelope_bytes.store(static_cast<std::uint16_t>(envelope_bytes), kRelaxed);
-  descriptor.flags.store(0, kRelaxed);
+Result<std::uint64_t> FrameWriter::open_window(std::uint64_t bytes) {
+  // Behind what is granted, and room for an envelope.
+  const std::uint64_t begin = layout::align_up(
+      std::max(payload_end_ + layout::kMaxEnvelopeBytes, windows_end_), layout::kCacheLineBytes);
+  if (begin > memory_->area_bytes() || bytes > memory_->area_bytes() - begin) {
+    return Error{ErrorCode::kPayloadTooLarge,
+                 "a window of " + std::to_string(bytes) + " bytes does not fit into a slot of " +
+                     std::to_string(memory_->area_bytes()) +
+                     " beside what the call takes (slot_bytes in the pool's configuration)"};
+  }
+  if (windows_begin_ == 0) windows_begin_ = begin;
+  windows_end_ = layout::align_up(begin + bytes, layout::kCacheLineBytes);
+  return begin;
 }
 
 Status FrameWriter::commit(const FrameHead& head, std::uint64_t payload_bytes,
                            const RareHead& rare) {
-  std::byte* const area = memory_->area(slot_);
+  auto& first = reinterpret_cast<AreaHeader*>(area())->first;
+  const PayloadExtent payload{payload_offset_, payload_bytes};
   if (rare.empty()) {
-    plain_envelope().write(area + kEnvelopeOffset, head);
-    describe(payload_bytes, kEnvelopeOffset, plain_envelope().bytes());
+    plain_envelope().write(area() + kEnvelopeOffset, head);
+    describe(first, payload, kEnvelopeOffset, plain_envelope().bytes(), 0);
     return Done{};
   }
-  flatbuffers::FlatBufferBuilder builder(512);
-  build_envelope(builder, head, rare);
-  const std::size_t bytes = builder.GetSize();
-  if (bytes > layout::kMaxEnvelopeBytes) {
-    return Error{ErrorCode::kPayloadTooLarge,
-                 "the call's envelope of " + std::to_string(bytes) + " bytes is too large"};
-  }
+  const Result<EnvelopeImage> envelope = EnvelopeImage::build(head, rare);
+  if (!envelope) return envelope.error();
+  const std::size_t bytes = envelope->bytes().size();
   const std::uint64_t offset = bytes <= kEnvelopeReservedBytes
                                    ? kEnvelopeOffset
-                                   : layout::align_up(kPayloadOffset + payload_bytes, 64);
+                                   : layout::align_up(payload_offset_ + payload_bytes, 64);
   if (offset + bytes > memory_->area_bytes() || offset > UINT32_MAX) {
     return Error{ErrorCode::kPayloadTooLarge, "no room for the envelope behind the payload"};
   }
   if (Status backed = back_with_memory(offset + bytes); !backed) return backed;
-  std::memcpy(area + offset, builder.GetBufferPointer(), bytes);
-  describe(payload_bytes, offset, bytes);
+  std::memcpy(area() + offset, envelope->bytes().data(), bytes);
+  describe(first, payload, offset, bytes, 0);
   return Done{};
 }
 
 void FrameWriter::trim() {
-  if (backed_ == 0) return;
-  const std::uint64_t warm = memory_->warm_bytes();
-  const std::uint64_t end = layout::align_up(backed_, layout::kPageBytes);
+  const std::uint64_t kept = memory_->kept_bytes();
+  if (backed_ <= kept) return;
   // Failing to give memory back loses nothing but memory until the next large call.
-  (void)give_back(memory_->memory(), memory_->offset(slot_) + warm, end - warm).ok();
-  backed_ = 0;
-  reserved_ = 0;
+  (void)give_back(memory_->memory(), memory_->offset(slot_) + kept, backed_ - kept).ok();
+  backed_ = kept;
 }
 
 std::span<const std::byte> FrameReader::copy_envelope(const std::byte* from, std::size_t bytes) {
@@ -199,32 +251,38 @@ std::span<const std::byte> FrameReader::copy_envelope(const std::byte* from, std
   return std::as_bytes(std::span(large_)).first(bytes);
 }
 
-Result<Frame> FrameReader::read(const std::byte* area, std::uint64_t area_bytes,
-                                std::uint32_t index, std::uint32_t generation,
-                                std::uint64_t warm_bytes) {
-  constexpr auto kRelaxed = std::memory_order_relaxed;
+Result<Frame> FrameReader::read(const std::byte* area, std::uint32_t generation) {
   const auto* header = reinterpret_cast<const AreaHeader*>(area);
-  const FrameDescriptor& descriptor = header->descriptor(index);
-  const PayloadExtent payload = PayloadExtent::unpack(descriptor.payload.load(kRelaxed));
-  const std::uint64_t envelope_offset = descriptor.envelope_offset.load(kRelaxed);
-  const std::size_t envelope_bytes = descriptor.envelope_bytes.load(kRelaxed);
+  return read(area, header->first, generation, /*envelope_may_be_absent=*/false);
+}
 
-  if (payload.offset < kPayloadOffset || payload.offset > area_bytes ||
-      payload.bytes > area_bytes - payload.offset) {
+Result<Frame> FrameReader::read(const std::byte* area, const FrameDescriptor& descriptor,
+                                std::uint32_t generation, bool envelope_may_be_absent) {
+  constexpr auto kRelaxed = std::memory_order_relaxed;
+  const PayloadExtent payload = PayloadExtent::unpack(descriptor.payload.load(kRelaxed));
+  std::uint64_t envelope_offset = descriptor.envelope_offset.load(kRelaxed);
+  const std::size_t envelope_bytes = descriptor.envelope_bytes.load(kRelaxed);
+  const bool absent = envelope_may_be_absent && envelope_bytes == 0;
+  if (absent) envelope_offset = kEnvelopeOffset;
+
+  if (payload.offset < kPayloadOffset || payload.offset > area_bytes_ ||
+      payload.bytes > area_bytes_ - payload.offset) {
     return bad_frame("the frame's payload lies outside the slot's area");
   }
   if (envelope_offset < kEnvelopeOffset || envelope_offset % 8 != 0 ||
-      envelope_bytes > layout::kMaxEnvelopeBytes || envelope_offset > area_bytes ||
-      envelope_bytes > area_bytes - envelope_offset) {
+      envelope_bytes > layout::kMaxEnvelopeBytes || envelope_offset > area_bytes_ ||
+      envelope_bytes > area_bytes_ - envelope_offset) {
     return bad_frame("the frame's envelope lies outside the slot's area");
   }
   const std::uint64_t payload_end = payload.offset + payload.bytes;
   const std::uint64_t end = std::max(payload_end, envelope_offset + envelope_bytes);
-  if (end > warm_bytes) {
-    const std::uint64_t begin = std::min(payload.offset, envelope_offset);
-    Status backed = fault_in(std::span(area + begin, static_cast<std::size_t>(end - begin)));
+  if (end > present_) {
+    Status backed = fault_in(std::span(area + present_, static_cast<std::size_t>(end - present_)));
     if (!backed) return std::move(backed).error();
+    present_ = end;
   }
+  const std::span bytes(area + payload.offset, static_cast<std::size_t>(payload.bytes));
+  if (absent) return Frame{{}, nullptr, bytes};
   const std::span<const std::byte> copy = copy_envelope(area + envelope_offset, envelope_bytes);
   if (!plain_envelope().matches(copy) && !verifies(copy)) {
     return bad_frame("the frame's envelope does not verify");
@@ -236,9 +294,8 @@ Result<Frame> FrameReader::read(const std::byte* area, std::uint64_t area_bytes,
                      " of its slot, which is at " + std::to_string(generation));
   }
   return Frame{FrameHead{fixed.call_id(), fixed.deadline_ns(), fixed.generation(), fixed.method(),
-                         fixed.kind()},
-               envelope->rare(),
-               std::span(area + payload.offset, static_cast<std::size_t>(payload.bytes))};
+                         fixed.kind(), fixed.flags()},
+               envelope->rare(), bytes};
 }
 
 std::optional<Error> error_of(const Frame& frame) {

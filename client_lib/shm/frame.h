@@ -11,10 +11,13 @@
 #ifndef SLOTRING_CLIENT_LIB_SHM_FRAME_H_
 #define SLOTRING_CLIENT_LIB_SHM_FRAME_H_
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "client_lib/shm/data_memory.h"
@@ -42,6 +45,16 @@ struct FrameHead {
   std::uint32_t generation = 0;
   std::uint16_t method = 0;
   wire::PayloadKind kind = wire::PayloadKind::Empty;
+  std::uint8_t flags = 0;  // wire::FrameFlags
+};
+
+// One tensor of a payload; see wire::Tensor. Borrowed.
+struct TensorHead {
+  std::string_view dtype;
+  std::span<const std::uint64_t> shape;
+  std::span<const std::int64_t> strides;  // in bytes; empty for C order
+  std::uint64_t offset = 0;               // from the payload's start, a multiple of 64
+  std::string_view name = {};
 };
 
 // What only some frames carry. Empty fields are absent.
@@ -49,8 +62,15 @@ struct RareHead {
   std::string_view method_name = {};
   const Error* error = nullptr;
   std::string_view session = {};
+  std::string_view table_type = {};
+  std::span<const TensorHead> tensors = {};
+  std::uint64_t value_bytes = 0;  // with tensors
+  std::uint64_t window_bytes = 0;
 
-  bool empty() const { return method_name.empty() && error == nullptr && session.empty(); }
+  bool empty() const {
+    return method_name.empty() && error == nullptr && session.empty() && table_type.empty() &&
+           tensors.empty() && window_bytes == 0;
+  }
 };
 
 // Bounds on texts in an envelope; longer ones are cut, a traceback at its start.
@@ -58,33 +78,61 @@ inline constexpr std::size_t kMaxMessageBytes = 4096;
 inline constexpr std::size_t kMaxTracebackBytes = 8192;
 
 // The writer's side of one slot's area. One call at a time; not thread-safe.
+//
+//   payload and envelope of the first frame | windows of the lanes, as they are opened | payload,
+//                                             if it is granted later and does not fit before them
 class FrameWriter {
  public:
-  FrameWriter(const DataMemory& memory, SlotIndex slot) : memory_(&memory), slot_(slot) {}
+  FrameWriter(const DataMemory& memory, SlotIndex slot)
+      : memory_(&memory), slot_(slot), backed_(memory.warm_bytes()) {}
 
-  // `bytes` of payload space at the area's fixed payload offset, 64-byte aligned and backed by
-  // memory. Errors: PAYLOAD_TOO_LARGE, OUT_OF_MEMORY.
+  // A new call.
+  void begin();
+
+  // `bytes` of payload space, 64-byte aligned and backed by memory. What was granted before in this
+  // call is void. Errors: PAYLOAD_TOO_LARGE, OUT_OF_MEMORY.
   Result<std::span<std::byte>> payload_space(std::uint64_t bytes);
 
-  // Writes envelope and descriptor 0 for `payload_bytes` of payload at the fixed payload offset.
+  // Writes envelope and first descriptor for `payload_bytes` of what payload_space() granted last.
+  // Errors: PAYLOAD_TOO_LARGE (the envelope), OUT_OF_MEMORY.
   Status commit(const FrameHead& head, std::uint64_t payload_bytes, const RareHead& rare = {});
 
-  // A new call: what an earlier one reserved may have been given back since.
-  void begin() { reserved_ = 0; }
-
-  // Gives back what a large payload used above the warm part. Before the slot is freed.
+  // Gives back what a large payload used behind the kept part. Before the slot is freed.
   void trim();
 
- private:
+  // For lane.h. Where a window of `bytes` stands that nothing else of this call uses; it is not
+  // backed yet. Errors: PAYLOAD_TOO_LARGE.
+  Result<std::uint64_t> open_window(std::uint64_t bytes);
+  // Backs the area's first `bytes`. Errors: OUT_OF_MEMORY.
   Status back_with_memory(std::uint64_t bytes);
-  void describe(std::uint64_t payload_bytes, std::uint64_t envelope_offset,
-                std::size_t envelope_bytes);
+  std::byte* area() const { return memory_->area(slot_); }
 
+ private:
   const DataMemory* memory_;
   SlotIndex slot_;
-  std::uint64_t reserved_ = 0;  // bytes reserved for this call, 0 when the warm part was enough
-  std::uint64_t backed_ = 0;    // the most bytes reserved since trim(), 0 for none
+  std::uint64_t backed_;  // so many bytes of the area are known to be backed
+  std::uint64_t payload_offset_ = layout::kPayloadOffset;
+  std::uint64_t payload_end_ = layout::kPayloadOffset;  // of what was granted
+  std::uint64_t windows_begin_ = 0;                     // 0: none is open
+  std::uint64_t windows_end_ = 0;
 };
+
+// A finished envelope, for `head` and `rare`.
+class EnvelopeImage {
+ public:
+  // Errors: PAYLOAD_TOO_LARGE.
+  static Result<EnvelopeImage> build(const FrameHead& head, const RareHead& rare);
+  std::span<const std::byte> bytes() const {
+    return std::as_bytes(std::span(builder_.GetBufferPointer(), builder_.GetSize()));
+  }
+
+ private:
+  EnvelopeImage() : builder_(512) {}
+  flatbuffers::FlatBufferBuilder builder_;
+};
+
+void describe(layout::FrameDescriptor& descriptor, const layout::PayloadExtent& payload,
+              std::uint64_t envelope_offset, std::size_t envelope_bytes, std::uint16_t flags);
 
 struct Frame {
   FrameHead head;
@@ -92,18 +140,37 @@ struct Frame {
   std::span<const std::byte> payload;  // in the area
 };
 
-// The reader's side. A frame that was read is valid until the next read() of the same reader.
+// The reader's side of one slot's area. A frame that was read is valid until the next read of the
+// same reader.
 class FrameReader {
  public:
-  // Reads frame `index` of the area. `generation` is the slot word's.
-  // What lies behind the area's first `warm_bytes` is faulted in first. Errors besides:
+  // Of an area that is there as a whole.
+  explicit FrameReader(std::uint64_t area_bytes)
+      : area_bytes_(area_bytes), kept_bytes_(area_bytes), present_(area_bytes) {}
+  // Of an area of this memory.
+  explicit FrameReader(const DataMemory& memory)
+      : area_bytes_(memory.area_bytes()),
+        kept_bytes_(memory.kept_bytes()),
+        present_(memory.warm_bytes()) {}
+
+  // A new call, or another mapping of the area.
+  void begin() { present_ = std::min(present_, kept_bytes_); }
+
+  // Reads the first frame of the area. `generation` is the slot word's. Errors: BAD_FRAME,
   // OUT_OF_MEMORY.
-  Result<Frame> read(const std::byte* area, std::uint64_t area_bytes, std::uint32_t index,
-                     std::uint32_t generation, std::uint64_t warm_bytes = layout::kMaxAreaBytes);
+  Result<Frame> read(const std::byte* area, std::uint32_t generation);
+  // Reads what `descriptor` says, which is in the area. Without an envelope, where that may be
+  // absent, only the payload is set.
+  Result<Frame> read(const std::byte* area, const layout::FrameDescriptor& descriptor,
+                     std::uint32_t generation, bool envelope_may_be_absent);
 
  private:
   std::span<const std::byte> copy_envelope(const std::byte* from, std::size_t bytes);
 
+  std::uint64_t area_bytes_;
+  std::uint64_t kept_bytes_;
+  std::uint64_t
+      present_;  // so many bytes of the area can be read without a fault for want of memory
   alignas(16) std::array<std::byte, 128> small_;
   std::vector<std::uint64_t> large_;
 };

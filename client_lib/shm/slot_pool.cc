@@ -2,6 +2,8 @@
 
 #include <climits>
 
+#include "client_lib/shm/doorbell.h"
+
 namespace slotring::shm {
 
 using layout::kFlagListed;
@@ -290,12 +292,23 @@ bool SlotPool::try_release(SlotIndex slot, const SlotWord& held, Actor actor) co
 }
 
 bool SlotPool::try_abandon(SlotIndex slot, const SlotWord& held, Actor actor) const {
-  if (!try_move(word(slot), held, SlotState::kAbandoned, actor).moved) return false;
+  const MoveResult abandoned = try_move(word(slot), held, SlotState::kAbandoned, actor);
+  if (!abandoned.moved) return false;
+  if (abandoned.before.has(layout::kFlagWorkerWaits)) ring_worker(slot);
   std::atomic<std::uint32_t>& bell = segment_->seat(segment_->seat_of(slot)).cancel_bell;
   // Release: who sees the bell's new value sees the slot's, too.
   bell.fetch_add(1, std::memory_order_release);
   futex_wake(futex_half(bell), INT_MAX);
   return true;
+}
+
+void SlotPool::ring_worker(SlotIndex slot, bool wake_anyway) const {
+  const SeatIndex seat = segment_->seat_of(slot);
+  std::atomic<std::uint32_t>& word = segment_->seat(seat).bell;
+  Doorbell bell(word);
+  if (bell.ring(bell.bit_of(slot - segment_->first_slot(seat))) || wake_anyway) {
+    futex_wake(futex_half(word), 1);
+  }
 }
 
 void SlotPool::push_hint(SlotIndex slot, std::uint32_t depth) const {

@@ -94,6 +94,9 @@ class SlotPool {
   // Killed in between, the worker finds out by itself within its next tick. False when the word is
   // no longer that step. REQUIRES: `actor` is the call's client, or the reaper.
   [[nodiscard]] bool try_abandon(SlotIndex slot, const SlotWord& held, Actor actor) const;
+  // Rings the doorbell of the slot's worker, for this slot. `wake_anyway`: the bell may have been
+  // scribbled over.
+  void ring_worker(SlotIndex slot, bool wake_anyway = false) const;
   // Takes back what words say that `owner` holds and `own` does not know of: somebody scribbled
   // over them. Returns how many slots that were. REQUIRES: made with `own`.
   std::uint32_t disown_strangers(std::uint16_t owner) const;

@@ -1,5 +1,6 @@
 #include "client_lib/shm/worker_seat.h"
 
+#include <algorithm>
 #include <bit>
 #include <climits>
 #include <utility>
@@ -36,7 +37,9 @@ WorkerSeat::WorkerSeat(Attachment joined, std::vector<Mapping> request_areas)
       to_look_at_(Bell::kPendingMask) {
   for (std::uint32_t i = 0; i < segment().geometry().slots_per_worker; ++i) {
     writers_.emplace_back(*joined_.replies, first_slot_ + i);
+    readers_.emplace_back(*joined_.requests);
   }
+  lanes_.resize(writers_.size());
   running_.resize(segment().geometry().slots_per_worker);
   started_.resize(running_.size(), kNever);
   note_idle();  // what is there is a predecessor's
@@ -90,16 +93,19 @@ std::optional<RunningCall> WorkerSeat::try_start(SlotIndex slot) {
   if (!started.moved) return std::nullopt;
 
   running_[slot - first_slot_] = requested.generation;
-  writer(slot).trim();  // what the reply before used above the warm part
+  writer(slot).trim();  // what the reply before used behind the kept part
+  writer(slot).begin();
   RunningCall call{slot, started.after, {}, {}, {}, {}};
-  const Result<Frame> frame = reader_.read(area, joined_.requests->area_bytes(), 0,
-                                           requested.generation, joined_.requests->warm_bytes());
+  FrameReader& reader = readers_[slot - first_slot_];
+  reader.begin();
+  const Result<Frame> frame = reader.read(area, requested.generation);
   if (!frame) {
     fail(call, frame.error());
     return std::nullopt;
   }
   call.head = frame->head;
   call.payload = frame->payload;
+  call.rare = frame->rare;
   if (call.head.method == 0 && frame->rare != nullptr && frame->rare->method_name() != nullptr) {
     call.method_name = frame->rare->method_name()->string_view();
   }
@@ -114,7 +120,64 @@ std::optional<RunningCall> WorkerSeat::try_start(SlotIndex slot) {
     return std::nullopt;
   }
   note_running(call, now);
+  if (call.head.flags != 0) begin_lanes(call);
   return call;
+}
+
+void WorkerSeat::begin_lanes(const RunningCall& call) {
+  std::unique_ptr<CallLanes>& lanes = lanes_[call.slot - first_slot_];
+  if (!lanes) lanes = std::make_unique<CallLanes>(writer(call.slot), *joined_.requests);
+  const std::uint64_t wished = call.rare == nullptr ? 0 : call.rare->window_bytes();
+  const std::uint64_t window = wished == 0 ? kDefaultWindowBytes : wished;
+  lanes->begin(joined_.replies->area(call.slot), request_areas_[call.slot - first_slot_].data(),
+               call.word.generation,
+               std::clamp(window, kMinWindowBytes, joined_.replies->area_bytes()));
+}
+
+void WorkerSeat::tell_caller(const RunningCall& call) {
+  AtomicWord& word = pool_.word(call.slot);
+  SlotWord seen = load_slot(word);
+  while (seen.same_step(call.word) && seen.has(layout::kFlagCallerSleeps)) {
+    const auto flags = static_cast<SlotFlags>(seen.flags & ~layout::kFlagCallerSleeps);
+    if (!try_set_flags(word, seen, flags)) continue;
+    futex_wake(futex_half(word), INT_MAX);
+    return;
+  }
+}
+
+WorkerSeat::CallerWait WorkerSeat::await_caller(const RunningCall& call,
+                                                const std::function<bool()>& done,
+                                                MonotonicNs deadline) {
+  const auto over = [&] { return done() || cancelled(call) || interrupted_; };
+  const bool ended = waiting_for_caller_.wait(
+      over, [&] { sleep_for_caller(call, over, deadline); }, deadline);
+  if (done()) return CallerWait::kDone;
+  if (cancelled(call)) return CallerWait::kGone;
+  if (!ended) return CallerWait::kDeadline;
+  interrupted_ = false;
+  return CallerWait::kAttention;
+}
+
+void WorkerSeat::sleep_for_caller(const RunningCall& call, const std::function<bool()>& over,
+                                  MonotonicNs deadline) {
+  AtomicWord& word = pool_.word(call.slot);
+  SlotWord seen = load_slot(word);
+  while (seen.same_step(call.word) && !seen.has(layout::kFlagWorkerWaits)) {
+    (void)try_set_flags(word, seen, static_cast<SlotFlags>(seen.flags | layout::kFlagWorkerWaits));
+  }
+  // After the flag is set (seq_cst): either the caller's frame is seen here, or the caller sees the
+  // flag and rings.
+  if (over()) return;
+  if (bell_.rung()) {
+    const std::uint32_t taken = bell_.take();
+    to_look_at_ |= taken & Bell::kPendingMask;
+    if ((taken & Bell::kAttention) != 0) interrupted_ = true;
+    return;
+  }
+  // Woken by itself now and then: whoever abandoned the call may have died before it rang.
+  if (bell_.try_sleep()) {
+    futex_wait(futex_half(segment().seat(index()).bell), Bell::kSleeps, next_self_check(deadline));
+  }
 }
 
 void WorkerSeat::note_running(const RunningCall& call, MonotonicNs since) {

@@ -24,6 +24,8 @@
 #ifndef SLOTRING_CLIENT_LIB_SHM_WORKER_SEAT_H_
 #define SLOTRING_CLIENT_LIB_SHM_WORKER_SEAT_H_
 
+#include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -31,6 +33,7 @@
 
 #include "client_lib/shm/adaptive_wait.h"
 #include "client_lib/shm/attachment.h"
+#include "client_lib/shm/call_lanes.h"
 #include "client_lib/shm/data_memory.h"
 #include "client_lib/shm/doorbell.h"
 #include "client_lib/shm/frame.h"
@@ -43,9 +46,14 @@ struct RunningCall {
   SlotIndex slot;
   SlotWord word;  // as started: RUNNING
   FrameHead head;
-  std::string_view method_name;        // only when head.method is 0; valid until the next call
-  std::string_view session;            // empty for none; valid until the next call
-  std::span<const std::byte> payload;  // in the request area, read-only
+  std::string_view method_name;          // only when head.method is 0; valid until the call ends
+  std::string_view session;              // empty for none; valid until the call ends
+  std::span<const std::byte> payload;    // in the request area, read-only
+  const wire::RarePart* rare = nullptr;  // in private memory; valid until the call ends
+
+  bool caller_attends(wire::FrameFlags to) const {
+    return (head.flags & static_cast<std::uint8_t>(to)) != 0;
+  }
 };
 
 class WorkerSeat {
@@ -90,6 +98,17 @@ class WorkerSeat {
   // nothing has changed then.
   Result<Mapping> give_request_area(const RunningCall& call);
 
+  // The lanes of a call whose caller attends to some (wire::FrameFlags); as one thread.
+  CallLanes& lanes(const RunningCall& call) { return *lanes_[call.slot - first_slot_]; }
+  // Wakes the caller, if it sleeps. After each commit to, or release of, a lane.
+  void tell_caller(const RunningCall& call);
+  // Waits until `done`, which looks at the call's lanes, or until the caller has gone, somebody
+  // wants attention (a signal: look, and wait again), or the deadline has passed. Requests of other
+  // slots that come meanwhile are left to try_next(). Needs nothing of Python.
+  enum class CallerWait { kDone, kGone, kAttention, kDeadline };
+  CallerWait await_caller(const RunningCall& call, const std::function<bool()>& done,
+                          MonotonicNs deadline);
+
   // Whether the caller has gone: its deadline passed, it cancelled, or it died.
   bool cancelled(const RunningCall& call) const;
 
@@ -104,6 +123,9 @@ class WorkerSeat {
   void let_go_of_strangers();
   std::optional<RunningCall> try_start(SlotIndex slot);
   void let_go(const RunningCall& call, ErrorCategory outcome);
+  void begin_lanes(const RunningCall& call);
+  void sleep_for_caller(const RunningCall& call, const std::function<bool()>& over,
+                        MonotonicNs deadline);
   // Tell observers what this worker does (SeatRecord::running): the call that it started last.
   void note_running(const RunningCall& call, MonotonicNs since);
   void note_idle();
@@ -125,8 +147,10 @@ class WorkerSeat {
   std::vector<std::optional<std::uint32_t>> running_;
   std::vector<MonotonicNs> started_;  // when that was; kNever for one that was refused
   std::uint32_t looks_ = 0;
-  FrameReader reader_;
+  std::vector<FrameReader> readers_;               // one a slot of this seat
+  std::vector<std::unique_ptr<CallLanes>> lanes_;  // of a slot that had a call with lanes
   AdaptiveWait waiting_;
+  AdaptiveWait waiting_for_caller_;
   std::uint32_t
       to_look_at_;  // bits taken from the bell; at first all, for a predecessor's requests
   std::uint32_t next_bit_ = 0;  // where the search goes on, so that none starves

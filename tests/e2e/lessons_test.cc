@@ -273,7 +273,7 @@ void spoil_request(const SupervisedPool& pool, std::string_view text) {
     const std::string_view payload(reinterpret_cast<const char*>(area + layout::kPayloadOffset),
                                    text.size());
     if (payload != text) continue;
-    layout::FrameDescriptor& described = reinterpret_cast<layout::AreaHeader*>(area)->descriptor(0);
+    layout::FrameDescriptor& described = reinterpret_cast<layout::AreaHeader*>(area)->first;
     described.envelope_offset.store(0xFFFF'FFF8, std::memory_order_relaxed);
     ++spoiled;
   }

@@ -36,9 +36,7 @@ class Area {
   ~Area() { ::operator delete[](bytes_, std::align_val_t{64}); }
 
   std::byte* data() const { return bytes_; }
-  FrameDescriptor& descriptor(std::uint32_t frame) const {
-    return reinterpret_cast<AreaHeader*>(bytes_)->descriptor(frame);
-  }
+  FrameDescriptor& descriptor() const { return reinterpret_cast<AreaHeader*>(bytes_)->first; }
 
  private:
   std::byte* bytes_;
@@ -46,8 +44,8 @@ class Area {
 
 // What decides whether a frame is good, written a second time and without the shortcut for plain
 // envelopes: the full verifier must agree with read().
-bool is_good(const Area& area, std::uint32_t index, std::uint32_t generation) {
-  const FrameDescriptor& descriptor = area.descriptor(index);
+bool is_good(const Area& area, std::uint32_t generation) {
+  const FrameDescriptor& descriptor = area.descriptor();
   const PayloadExtent payload = PayloadExtent::unpack(descriptor.payload.load());
   const std::uint64_t offset = descriptor.envelope_offset.load();
   const std::size_t bytes = descriptor.envelope_bytes.load();
@@ -88,7 +86,7 @@ std::vector<Input> seeds() {
     std::memset(writer.payload_space(100).value().data(), 'p', 100);
     writer.commit({1, 2, 7, 3, wire::PayloadKind::Bytes}, 100, rare).value();
     const std::byte* area = pool.requests().area(0);
-    Input input = {0};
+    Input input;
     append(input, std::uint32_t{7});
     const auto* frame = reinterpret_cast<const std::uint8_t*>(area + kFrameOffset);
     input.insert(input.end(), frame, frame + sizeof(FrameDescriptor));
@@ -103,7 +101,6 @@ std::vector<Input> seeds() {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace slotring;
   fuzz::InputReader input(data, size);
-  const std::uint32_t index = input.below(layout::kFrameDescriptors);
   const auto generation = input.next<std::uint32_t>();
   const auto descriptor = input.next_bytes(sizeof(layout::FrameDescriptor));
   const auto frame_bytes = input.next_bytes(fuzz::kAreaBytes - layout::kFrameOffset);
@@ -111,11 +108,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::copy_n(frame_bytes.begin(), frame_bytes.size(),
               reinterpret_cast<std::uint8_t*>(area.data()) + layout::kFrameOffset);
   std::copy_n(descriptor.begin(), descriptor.size(),
-              reinterpret_cast<std::uint8_t*>(&area.descriptor(index)));
+              reinterpret_cast<std::uint8_t*>(&area.descriptor()));
 
-  shm::FrameReader reader;
-  Result<shm::Frame> frame = reader.read(area.data(), fuzz::kAreaBytes, index, generation);
-  FUZZ_CHECK(frame.ok() == fuzz::is_good(area, index, generation));
+  shm::FrameReader reader(fuzz::kAreaBytes);
+  Result<shm::Frame> frame = reader.read(area.data(), generation);
+  FUZZ_CHECK(frame.ok() == fuzz::is_good(area, generation));
   if (!frame) {
     FUZZ_CHECK(frame.error().code == ErrorCode::kBadFrame);
     return 0;

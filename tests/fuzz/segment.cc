@@ -27,8 +27,8 @@ constexpr std::uint32_t kLeases = 3;
 constexpr std::size_t kMaxSteps = 64;
 constexpr shm::MonotonicNs kPast = 1;  // a deadline: every wait looks once
 
-constexpr layout::Geometry kGeometry{kWorkers,          3, kClients + 1, 3, layout::kMinAreaBytes,
-                                     layout::kPageBytes};
+constexpr layout::Geometry kGeometry{
+    kWorkers, 3, kClients + 1, 3, layout::kMinAreaBytes, layout::kPageBytes, layout::kPageBytes};
 
 // One pool for all runs, put back to its first state before each.
 class Shared {

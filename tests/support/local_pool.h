@@ -26,7 +26,8 @@ inline layout::Geometry small_geometry(std::uint32_t workers = 1, std::uint32_t 
           .max_clients = 16,
           .max_waiters = 4,
           .area_bytes = 256 * 1024,
-          .warm_bytes = 16 * 1024};
+          .warm_bytes = 16 * 1024,
+          .kept_bytes = 16 * 1024};
 }
 
 // What the supervisor's audit does when it has nothing but the line to look after.

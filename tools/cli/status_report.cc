@@ -190,7 +190,8 @@ json status_json(const PoolView& pool) {
             {"max_clients", pool.geometry.max_clients},
             {"max_waiting", pool.geometry.max_waiters},
             {"slot_bytes", pool.geometry.area_bytes},
-            {"warm_bytes", pool.geometry.warm_bytes}}},
+            {"warm_bytes", pool.geometry.warm_bytes},
+            {"kept_bytes", pool.geometry.kept_bytes}}},
           {"call_time_limit_s", pool.call_time_limit_ns == 0
                                     ? json(nullptr)
                                     : json(static_cast<double>(pool.call_time_limit_ns) / 1e9)},

@@ -34,7 +34,7 @@ PyObject* new_pool(PyTypeObject* type, PyObject* arguments, PyObject* /*keywords
     return nullptr;
   }
   geometry.area_bytes = area_bytes;
-  geometry.warm_bytes = warm_bytes;
+  geometry.warm_bytes = geometry.kept_bytes = warm_bytes;
   Pool* pool = PyObject_New(Pool, type);
   if (pool != nullptr) pool->supervised = new Supervised(geometry);
   return python::as_object(pool);

@@ -61,9 +61,8 @@ Result<SessionReply> SessionCalls::finish(shm::SlotIndex slot) const {
     ::sched_yield();
     replied = pool_->word(slot);
   }
-  shm::FrameReader reader;
-  const Result<shm::Frame> frame = reader.read(
-      pool_->replies().area(slot), pool_->replies().area_bytes(), 0, replied.generation);
+  shm::FrameReader reader(pool_->replies());
+  const Result<shm::Frame> frame = reader.read(pool_->replies().area(slot), replied.generation);
   Result<SessionReply> reply = Error{ErrorCode::kInternal, "unread"};
   if (!frame) {
     reply = frame.error();

@@ -25,19 +25,28 @@ TEST(PayloadExtent, HoldsTheLargestAreaOfAPool) {
   EXPECT_EQ(read.bytes, extent.bytes);
 }
 
-TEST(AreaHeader, DescribesEightFramesBeforeItStartsAgain) {
+TEST(AreaHeader, DescribesAsManyFramesOfALaneAsItHasEntriesBeforeItStartsAgain) {
   AreaHeader header{};
   std::set<const FrameDescriptor*> places;
-  for (std::uint32_t frame = 0; frame < kFrameDescriptors; ++frame) {
-    places.insert(&header.descriptor(frame));
+  for (const Lane lane : {Lane::kStream, Lane::kTools}) {
+    const std::uint32_t entries = lane_entries(lane);
+    for (std::uint32_t frame = 0; frame < entries; ++frame) {
+      places.insert(&header.descriptor(lane, frame));
+    }
+    EXPECT_EQ(&header.descriptor(lane, entries), &header.descriptor(lane, 0));
   }
-  EXPECT_EQ(places.size(), kFrameDescriptors);
-  EXPECT_EQ(&header.descriptor(kFrameDescriptors), &header.descriptor(0));
+  EXPECT_EQ(places.size(), kStreamEntries + kToolEntries);
+}
+
+TEST(LaneCount, OfAnotherCallCountsAsNothing) {
+  const LaneCount count = LaneCount::unpack(LaneCount{7, 12}.pack());
+  EXPECT_EQ(count.in(7), 12u);
+  EXPECT_EQ(count.in(8), 0u);
 }
 
 TEST(AreaHeader, KeepsAPlainFramesDescriptorAndEnvelopeInOneCacheLine) {
   AreaHeader header{};
-  const auto* at = reinterpret_cast<const char*>(&header.descriptor(0));
+  const auto* at = reinterpret_cast<const char*>(&header.first);
   EXPECT_EQ(at - reinterpret_cast<const char*>(&header), kFrameOffset);
   EXPECT_EQ(kFrameOffset % kCacheLineBytes, 0u);
   EXPECT_EQ(kPayloadOffset - kFrameOffset, kCacheLineBytes);

@@ -16,7 +16,8 @@ constexpr Geometry kGood{.max_workers = 4,
                          .max_clients = 16,
                          .max_waiters = 64,
                          .area_bytes = 1 << 20,
-                         .warm_bytes = 1 << 16};
+                         .warm_bytes = 1 << 16,
+                         .kept_bytes = 1 << 17};
 
 template <class Change>
 Geometry with(Change change) {
@@ -28,7 +29,7 @@ Geometry with(Change change) {
 TEST(Geometry, IsValidWithinItsBounds) {
   EXPECT_TRUE(is_valid(kGood));
   EXPECT_TRUE(is_valid(with([](Geometry& g) { g.max_workers = g.slots_per_worker = 1; })));
-  EXPECT_TRUE(is_valid(with([](Geometry& g) { g.warm_bytes = g.area_bytes; })));
+  EXPECT_TRUE(is_valid(with([](Geometry& g) { g.warm_bytes = g.kept_bytes = g.area_bytes; })));
   EXPECT_TRUE(is_valid(with([](Geometry& g) { g.area_bytes = kMaxAreaBytes; })));
   EXPECT_TRUE(is_valid(with([](Geometry& g) {
     g.max_workers = kMaxSlots / kMaxSlotsPerWorker;

@@ -35,9 +35,7 @@ class Area {
   ~Area() { ::operator delete[](bytes_, std::align_val_t{64}); }
 
   std::byte* data() const { return bytes_; }
-  FrameDescriptor& descriptor(std::uint32_t frame = 0) const {
-    return reinterpret_cast<AreaHeader*>(bytes_)->descriptor(frame);
-  }
+  FrameDescriptor& descriptor() const { return reinterpret_cast<AreaHeader*>(bytes_)->first; }
 
  private:
   std::byte* bytes_;
@@ -57,11 +55,14 @@ Area valid_area(const RareHead& rare) {
 
 const Error kError{ErrorCode::kHandlerRaised, "message", "ValueError", "traceback", true};
 
+// Header and envelope.
+constexpr std::uint32_t kScribbled = kPayloadOffset + 1024;
+
 Area plain_area() { return valid_area({}); }
 Area rare_area() { return valid_area({.method_name = "classify", .error = &kError}); }
 
 Result<Frame> read(FrameReader& reader, const Area& area) {
-  return reader.read(area.data(), kAreaBytes, 0, kGeneration);
+  return reader.read(area.data(), kGeneration);
 }
 
 // Reads all that a user of a frame reads. True when it lies within `area`.
@@ -87,7 +88,7 @@ TEST_P(CorruptDescriptor, IsABadFrame) {
   for (const Area& valid : {plain_area(), rare_area()}) {
     const Area area(valid);
     GetParam().apply(area.descriptor());
-    FrameReader reader;
+    FrameReader reader(kAreaBytes);
     const auto frame = read(reader, area);
     ASSERT_FALSE(frame.ok());
     EXPECT_EQ(frame.error().code, ErrorCode::kBadFrame) << frame.error().message;
@@ -123,42 +124,42 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(CorruptFrame, IsBadWithTheWrongGeneration) {
   const Area area = plain_area();
-  FrameReader reader;
-  EXPECT_EQ(reader.read(area.data(), kAreaBytes, 0, kGeneration + 1).error().code,
-            ErrorCode::kBadFrame);
+  FrameReader reader(kAreaBytes);
+  EXPECT_EQ(reader.read(area.data(), kGeneration + 1).error().code, ErrorCode::kBadFrame);
 }
 
 TEST(CorruptFrame, IsBadWhenAllZeros) {
   const Area area;
   std::memset(area.data(), 0, kAreaBytes);
-  FrameReader reader;
+  FrameReader reader(kAreaBytes);
   EXPECT_FALSE(read(reader, area).ok());
 }
 
-TEST(CorruptFrame, IsBadAtAnIndexThatHoldsNone) {
+TEST(CorruptFrame, IsBadInALaneThatHoldsNone) {
   const Area area = plain_area();
-  FrameReader reader;
-  EXPECT_FALSE(reader.read(area.data(), kAreaBytes, 5, kGeneration).ok());
+  FrameReader reader(kAreaBytes);
+  const auto& header = *reinterpret_cast<const layout::AreaHeader*>(area.data());
+  EXPECT_FALSE(reader.read(area.data(), header.stream[5], kGeneration, true).ok());
 }
 
 TEST(CorruptFrame, IsBadWithAnEnvelopeOfAnotherKind) {
   const Area area = plain_area();
   area.data()[kEnvelopeOffset + 4] ^= std::byte{0x20};  // the file identifier
-  FrameReader reader;
+  FrameReader reader(kAreaBytes);
   EXPECT_FALSE(read(reader, area).ok());
 }
 
 TEST(CorruptFrame, LeavesItsReaderFitForTheNext) {
   const Area bad = plain_area(), good = plain_area();
   bad.descriptor().envelope_bytes.store(0);
-  FrameReader reader;
+  FrameReader reader(kAreaBytes);
   EXPECT_FALSE(read(reader, bad).ok());
   EXPECT_TRUE(read(reader, good).ok());
 }
 
 TEST(CorruptFrame, IsReadOnceSoThatLaterChangesChangeNothing) {
   const Area area = rare_area();
-  FrameReader reader;
+  FrameReader reader(kAreaBytes);
   const Frame frame = read(reader, area).value();
   std::memset(area.data(), 0xFF, kAreaBytes);
   EXPECT_EQ(frame.rare->method_name()->string_view(), "classify");
@@ -171,7 +172,7 @@ TEST(CorruptFrame, IsReadOnceSoThatLaterChangesChangeNothing) {
 TEST(CorruptFrame, IsBadOrHarmlessWithAnyBitFlipped) {
   for (const Area& valid : {plain_area(), rare_area()}) {
     const std::uint64_t envelope = valid.descriptor().envelope_offset.load();
-    FrameReader reader;
+    FrameReader reader(kAreaBytes);
     const auto flip = [&](std::uint64_t byte, int bit) {
       const Area area(valid);
       area.data()[byte] ^= std::byte{1} << bit;
@@ -190,9 +191,9 @@ TEST(CorruptFrame, IsBadOrHarmlessHoweverItIsMutated) {
   const Area valid = rare_area();
   const std::uint64_t envelope = valid.descriptor().envelope_offset.load();
   Area area(valid);
-  FrameReader reader;
+  FrameReader reader(kAreaBytes);
   for (int round = 0; round < effort(200'000); ++round) {
-    std::memcpy(area.data(), valid.data(), 1024);
+    std::memcpy(area.data(), valid.data(), kScribbled);
     for (std::uint32_t changes = 1 + random.below(8); changes > 0; --changes) {
       const std::uint64_t at =
           random.one_in(4) ? random.below(kPayloadOffset) : envelope + random.below(256);
@@ -213,15 +214,15 @@ TEST(CorruptFrame, IsBadOrHarmlessWhileAPeerChangesIt) {
     testing::RandomSource random;
     const Area valid = rare_area();
     for (;;) {
-      memory.area(0)[random.below(1024)] = static_cast<std::byte>(random.word());
-      if (random.one_in(8)) std::memcpy(memory.area(0), valid.data(), 1024);
+      memory.area(0)[random.below(kScribbled)] = static_cast<std::byte>(random.word());
+      if (random.one_in(8)) std::memcpy(memory.area(0), valid.data(), kScribbled);
     }
     return true;
   });
-  FrameReader reader;
+  FrameReader reader(memory.area_bytes());
   int verified = 0, bad = 0;
   for (int round = 0; round < effort(100'000) || (verified == 0 || bad == 0); ++round) {
-    const auto frame = reader.read(memory.area(0), memory.area_bytes(), 0, kGeneration);
+    const auto frame = reader.read(memory.area(0), kGeneration);
     ASSERT_TRUE(!frame.ok() || is_within(*frame, memory.area(0), memory.area_bytes()));
     ++(frame ? verified : bad);
   }

@@ -29,9 +29,7 @@ class FrameTest : public ::testing::Test {
     if (!payload.empty()) std::memcpy(space.data(), payload.data(), payload.size());
     writer_.commit(kHead, payload.size(), rare).value();
   }
-  Frame read() {
-    return reader_.read(memory_.area(1), memory_.area_bytes(), 0, kHead.generation).value();
-  }
+  Frame read() { return reader_.read(memory_.area(1), kHead.generation).value(); }
   Error round_trip(const Error& error) {
     write("", {.error = &error});
     return error_of(read()).value();
@@ -44,7 +42,7 @@ class FrameTest : public ::testing::Test {
   LocalPool pool_;
   const DataMemory& memory_ = pool_.requests();
   FrameWriter writer_{memory_, 1};
-  FrameReader reader_;
+  FrameReader reader_{memory_};
 };
 
 TEST_F(FrameTest, CarriesASmallPayloadAndItsHead) {

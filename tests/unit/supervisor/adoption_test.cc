@@ -20,7 +20,8 @@ namespace {
 using ::testing::HasSubstr;
 using testing::SeatWorker;
 
-constexpr layout::Geometry kGeometry{2, 2, 2, 4, layout::kMinAreaBytes, layout::kPageBytes};
+constexpr layout::Geometry kGeometry{
+    2, 2, 2, 4, layout::kMinAreaBytes, layout::kPageBytes, layout::kPageBytes};
 
 class AdoptionTest : public ::testing::Test {
  protected:

@@ -7,7 +7,8 @@
 namespace slotring::supervisor {
 namespace {
 
-constexpr layout::Geometry kGeometry{1, 2, 3, 4, layout::kMinAreaBytes, layout::kPageBytes};
+constexpr layout::Geometry kGeometry{
+    1, 2, 3, 4, layout::kMinAreaBytes, layout::kPageBytes, layout::kPageBytes};
 
 class ClientTableTest : public ::testing::Test {
  protected:

@@ -10,7 +10,8 @@ namespace {
 class MethodTableTest : public ::testing::Test {
  protected:
   static shm::ControlSegment make_segment() {
-    const layout::Geometry geometry{1, 1, 1, 1, layout::kMinAreaBytes, layout::kPageBytes};
+    const layout::Geometry geometry{
+        1, 1, 1, 1, layout::kMinAreaBytes, layout::kPageBytes, layout::kPageBytes};
     return shm::ControlSegment::create("test", geometry).value();
   }
   std::uint32_t published() const { return segment_.header().method_count.load(); }

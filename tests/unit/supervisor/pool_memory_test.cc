@@ -16,7 +16,7 @@ using shm::SlotWord;
 using testing::bytes_in_use;
 
 constexpr std::uint64_t kWarm = 4 * layout::kPageBytes;
-constexpr layout::Geometry kGeometry{1, 2, 2, 4, 64 * layout::kPageBytes, kWarm};
+constexpr layout::Geometry kGeometry{1, 2, 2, 4, 64 * layout::kPageBytes, kWarm, kWarm};
 constexpr std::uint64_t kLarge = 32 * layout::kPageBytes;
 
 class PoolMemoryTest : public ::testing::Test {

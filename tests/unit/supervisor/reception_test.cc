@@ -30,7 +30,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr layout::Geometry kGeometry{1, 2, 2, 4, layout::kMinAreaBytes, layout::kPageBytes};
+constexpr layout::Geometry kGeometry{
+    1, 2, 2, 4, layout::kMinAreaBytes, layout::kPageBytes, layout::kPageBytes};
 
 class ReceptionTest : public ::testing::Test {
  protected:

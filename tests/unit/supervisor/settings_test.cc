@@ -28,7 +28,8 @@ Setting setting(std::string key, std::string_view text, bool retracted = false) 
 class SettingsTest : public ::testing::Test {
  protected:
   static shm::ControlSegment make_segment() {
-    const layout::Geometry geometry{2, 1, 1, 1, layout::kMinAreaBytes, layout::kPageBytes};
+    const layout::Geometry geometry{
+        2, 1, 1, 1, layout::kMinAreaBytes, layout::kPageBytes, layout::kPageBytes};
     return shm::ControlSegment::create("test", geometry).value();
   }
   std::uint32_t epoch() const { return segment_.header().settings_epoch.load(); }

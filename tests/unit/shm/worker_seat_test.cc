@@ -182,7 +182,7 @@ TEST_F(WorkerSeatTest, GivesARequestAreaAwayAndReadsLaterRequestsInAnother) {
   Lease first = request("first");
   const RunningCall call = seat_.try_next().value();
   Mapping kept = seat_.give_request_area(call).value();
-  EXPECT_TRUE(kept.make_private(1000, Mapping::Contents::kSame).ok());
+  EXPECT_TRUE(kept.make_private(layout::kPayloadOffset + 5, Mapping::Contents::kSame).ok());
   EXPECT_TRUE(seat_.reply(call, wire::PayloadKind::Empty, 0).ok());
   first.release();
   const Lease second = request("other");

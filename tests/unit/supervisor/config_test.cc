@@ -48,7 +48,8 @@ TEST(Config, AModuleIsEnough) {
   EXPECT_EQ(pool.module, "m");
   EXPECT_EQ(pool.python, "/usr/bin/python3");
   EXPECT_THAT(pool.python_path, ElementsAre("/etc/slotring/"));
-  EXPECT_EQ(pool.geometry(), (layout::Geometry{1, 4, 256, 1024, 64 << 20, 256 << 10, 1024}));
+  EXPECT_EQ(pool.geometry(),
+            (layout::Geometry{1, 4, 256, 1024, 64 << 20, 256 << 10, 4 << 20, 1024}));
   EXPECT_TRUE(layout::is_valid(pool.geometry()));
   EXPECT_FALSE(pool.lets_others_in());
   EXPECT_FALSE(pool.elastic());
@@ -84,6 +85,7 @@ TEST(Config, EveryKeyIsRead) {
     session_ttl_s = 3.5
     slot_bytes = "1 MiB"
     warm_bytes = 8192
+    kept_bytes = 16384
     socket = "p.sock"
     allow_users = ["root", 1234]
     allow_groups = [0, 5]
@@ -108,7 +110,7 @@ TEST(Config, EveryKeyIsRead) {
   EXPECT_EQ(pool.package_path, "/etc/slotring/package");
   EXPECT_EQ(pool.directory, "/");
   EXPECT_THAT(pool.env, ElementsAre(::testing::Pair("OMP_NUM_THREADS", "1")));
-  EXPECT_EQ(pool.geometry(), (layout::Geometry{3, 2, 10, 20, 1 << 20, 8192, 30}));
+  EXPECT_EQ(pool.geometry(), (layout::Geometry{3, 2, 10, 20, 1 << 20, 8192, 16384, 30}));
   EXPECT_TRUE(pool.lazy);
   EXPECT_EQ(pool.min_workers, 2u);
   EXPECT_EQ(pool.idle_timeout, milliseconds(7000));

@@ -1,5 +1,6 @@
 #include "python_side/native/module.h"
 
+#include "python_side/native/active_call.h"
 #include "python_side/native/buffer_view.h"
 #include "python_side/native/context.h"
 #include "python_side/native/error.h"
@@ -57,6 +58,7 @@ int execute(PyObject* module) {
                     PyModule_AddIntConstant(module, "MAX_NAME_BYTES", layout::kMaxNameBytes) == 0 &&
                     add_type(module, request_area_spec, state->area_type) &&
                     add_type(module, context_spec, state->context_type) &&
+                    add_type(module, active_call_spec, state->call_type) &&
                     add_type(module, session_table_spec, state->session_table_type) &&
                     add_type(module, worker_spec, state->worker_type);
   return made ? 0 : -1;
@@ -68,6 +70,7 @@ void free_module(void* module) {
   Py_XDECREF(state->failure_type);
   Py_XDECREF(as_object(state->area_type));
   Py_XDECREF(as_object(state->context_type));
+  Py_XDECREF(as_object(state->call_type));
   Py_XDECREF(as_object(state->session_table_type));
   Py_XDECREF(as_object(state->worker_type));
 }

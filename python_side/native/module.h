@@ -13,6 +13,7 @@ struct ModuleState {
   PyObject* failure_type;  // slotring._native.Failure(message, code)
   PyTypeObject* area_type;
   PyTypeObject* context_type;
+  PyTypeObject* call_type;
   PyTypeObject* session_table_type;
   PyTypeObject* worker_type;
 };

@@ -3,10 +3,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "python_side/native/call_session.h"
 #include "python_side/native/context.h"
-#include "python_side/native/error.h"
 #include "python_side/native/value.h"
 
 namespace slotring::python {
@@ -37,7 +37,6 @@ Server::Server(shm::WorkerSeat seat, PyTypeObject* area_type, PyTypeObject* cont
     : seat_(std::move(seat)),
       pulse_(seat_),
       views_(seat_, area_type),
-      replies_(seat_),
       settings_(seat_),
       context_type_(context_type),
       by_id_(layout::kMaxMethods + 1),
@@ -51,13 +50,13 @@ void Server::bind(std::vector<Method> methods, const std::vector<std::uint16_t>&
   }
 }
 
-bool Server::serve(const SlowPath& slow_path) {
-  if (settings_.due()) make_settings(slow_path);
+bool Server::serve() {
+  if (settings_.due()) make_settings();
   while (!stopped_.load(std::memory_order_relaxed)) {
     if (attention_.load(std::memory_order_relaxed) && !attend()) return false;
-    if (alarm_ns_ != shm::kNever && !run_due_alarm(slow_path)) return false;
-    if (const std::optional<shm::RunningCall> call = seat_.try_next()) {
-      run(*call, slow_path);
+    if (alarm_ns_ != shm::kNever && !run_due_alarm()) return false;
+    if (const std::optional<shm::RunningCall> call = take()) {
+      run(*call);
       give_turn();
     } else if (draining_.load(std::memory_order_relaxed) && !more_expected()) {
       return true;
@@ -68,24 +67,83 @@ bool Server::serve(const SlowPath& slow_path) {
   return true;
 }
 
-void Server::run(const shm::RunningCall& call, const SlowPath& slow_path) {
+void Server::run(const shm::RunningCall& call) {
+  ServedCall served(call);
+  Status begun = begin(served);
+  finish(served, begun ? invoke(served) : Result<WrittenReply>(std::move(begun).error()));
+}
+
+Status Server::begin(ServedCall& served) {
+  const shm::RunningCall& call = served.running;
   pulse_.call_started();
   if (settings_.due()) [[unlikely]]
-    make_settings(slow_path);
-  const Method* method = find(call);
-  Ref session;
-  Result<WrittenReply> outcome = method != nullptr ? invoke(*method, call, slow_path, session)
-                                                   : no_such_method(call, slow_path);
+    make_settings();
+  served.method = find(call);
+  if (served.method == nullptr) return no_such_method(call);
+  if (served.method->broadcast_only) return broadcast_only(*served.method);
+  if (!call.session.empty()) [[unlikely]] {
+    Result<Ref> session = open_session(slow_path_.sessions.get(), slow_path_.describe.get(), call);
+    if (!session) return std::move(session).error();
+    served.session = *std::move(session);
+  }
+  Result<Ref> argument = open_request(call);
+  if (!argument) return std::move(argument).error();
+  served.argument = *std::move(argument);
+  return Done{};
+}
+
+PyObject* Server::context_of(ServedCall& served) {
+  if (!served.context) {
+    served.context =
+        new_context(context_type_, seat_, served.running, served.method->name_object.get(),
+                    served.session ? served.session.get() : Py_None);
+  }
+  return served.context.get();
+}
+
+// The result is gone when this returns, but for what others have of it.
+Result<WrittenReply> Server::invoke(ServedCall& served) {
+  PyObject* context = nullptr;  // ends the arguments
+  if (served.method->wants_context) {
+    context = context_of(served);
+    if (context == nullptr) return take_exception(ErrorCode::kInternal);
+  }
+  const Ref result = Ref::steal(PyObject_CallFunctionObjArgs(
+      served.method->handler.get(), served.argument.get(), context, nullptr));
+  if (!result) return take_handler_exception(slow_path_.describe.get());
+  return write(served, result.get());
+}
+
+Result<WrittenReply> Server::write(ServedCall& served, PyObject* result) {
+  const shm::RunningCall& call = served.running;
+  if (std::optional<Error> returned = exception_error(result)) return *std::move(returned);
+  SlotSink sink(seat_, call);
+  // The request sent back as it is, unless the handler released it.
+  if (result == served.argument.get() && call.head.kind == wire::PayloadKind::Bytes &&
+      views_.viewed(call)) {
+    return write_bytes(sink, call.payload);
+  }
+  return replies_.write(sink, result);
+}
+
+void Server::finish(ServedCall& served, Result<WrittenReply> outcome) {
+  const shm::RunningCall& call = served.running;
+  served.argument.reset();
+  if (served.context) {
+    end_context(served.context.get());
+    served.context.reset();
+  }
   end_if_disowned();
-  if (method != nullptr) {
-    if (Status closed = views_.close(call, method->name); !closed) {
+  if (served.method != nullptr) {
+    if (Status closed = views_.close(call, served.method->name); !closed) {
       outcome = std::move(closed).error();
     }
   }
-  if (session) [[unlikely]] {
-    const Status kept =
-        close_session(slow_path.sessions, slow_path.describe, session.get(), outcome.ok());
+  if (served.session) [[unlikely]] {
+    const Status kept = close_session(slow_path_.sessions.get(), slow_path_.describe.get(),
+                                      served.session.get(), outcome.ok());
     if (!kept && outcome) outcome = kept.error();
+    served.session.reset();
   }
   if (outcome) {
     const Status replied = seat_.reply(call, outcome->kind, outcome->bytes);
@@ -95,12 +153,12 @@ void Server::run(const shm::RunningCall& call, const SlowPath& slow_path) {
   }
 }
 
-void Server::make_settings(const SlowPath& slow_path) {
+void Server::make_settings() {
   settings_.catch_up([&](const shm::Setting& setting) -> std::optional<Error> {
     const auto method = by_name_.find(setting.method);
-    if (method == by_name_.end()) return no_such_method(setting.method, slow_path);
+    if (method == by_name_.end()) return no_such_method(setting.method);
     std::optional<Error> error =
-        make_setting(*method->second, setting, seat_, context_type_, slow_path.describe);
+        make_setting(*method->second, setting, seat_, context_type_, slow_path_.describe.get());
     end_if_disowned();
     return error;
   });
@@ -112,42 +170,6 @@ void Server::end_if_disowned() const {
   constexpr char kLine[] = "slotring: a process forked by a handler came back from it; it ends\n";
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kLine, sizeof(kLine) - 1);
   ::_exit(1);
-}
-
-// All references to the request and the result are gone when this returns, but for what the
-// session's state has of them.
-Result<WrittenReply> Server::invoke(const Method& method, const shm::RunningCall& call,
-                                    const SlowPath& slow_path, Ref& session) {
-  if (method.broadcast_only) return broadcast_only(method);
-  if (!call.session.empty()) [[unlikely]] {
-    Result<Ref> opened = open_session(slow_path.sessions, slow_path.describe, call);
-    if (!opened) return opened.error();
-    session = *std::move(opened);
-  }
-  const Result<Ref> request = open_request(call);
-  if (!request) return request.error();
-  PyObject* argument = request->get();
-  Ref result;
-  if (method.wants_context) {
-    const Ref context = new_context(context_type_, seat_, call, method.name_object.get(),
-                                    session ? session.get() : Py_None);
-    if (!context) return take_exception(ErrorCode::kInternal);
-    result = Ref::steal(
-        PyObject_CallFunctionObjArgs(method.handler.get(), argument, context.get(), nullptr));
-    end_context(context.get());
-  } else {
-    result = Ref::steal(PyObject_CallFunctionObjArgs(method.handler.get(), argument, nullptr));
-  }
-  if (!result) return take_handler_exception(slow_path.describe);
-  if (std::optional<Error> returned = returned_exception(result.get(), slow_path.describe)) {
-    return *std::move(returned);
-  }
-  // The request sent back as it is, unless the handler released it.
-  if (result.get() == argument && call.head.kind == wire::PayloadKind::Bytes &&
-      views_.viewed(call)) {
-    return replies_.write_bytes(call, call.payload);
-  }
-  return replies_.write(call, result.get());
 }
 
 Result<Ref> Server::open_request(const shm::RunningCall& call) {
@@ -169,13 +191,15 @@ Result<Ref> Server::open_request(const shm::RunningCall& call) {
 }
 
 Result<Ref> Server::read_request_value(const shm::RunningCall& call) {
+  // Making objects may run code of the user's (a collection of garbage), and with it other calls.
+  std::vector<std::byte> copy = std::exchange(private_copy_, {});
   try {
-    private_copy_.assign(call.payload.begin(), call.payload.end());
+    copy.assign(call.payload.begin(), call.payload.end());
   } catch (const std::bad_alloc&) {
     return Error{ErrorCode::kOutOfMemory, "no memory to convert the request"};
   }
-  Result<Ref> value = read_value(private_copy_);
-  if (private_copy_.capacity() > kKeptCopyBytes) std::vector<std::byte>().swap(private_copy_);
+  Result<Ref> value = read_value(copy);
+  if (copy.capacity() <= kKeptCopyBytes) private_copy_ = std::move(copy);
   return value;
 }
 
@@ -187,7 +211,7 @@ const Method* Server::find(const shm::RunningCall& call) const {
   return found == by_name_.end() ? nullptr : found->second;
 }
 
-Error Server::no_such_method(const shm::RunningCall& call, const SlowPath& slow_path) const {
+Error Server::no_such_method(const shm::RunningCall& call) const {
   std::string name(call.method_name);
   if (call.head.method != 0) {
     name = "#" + std::to_string(call.head.method);
@@ -198,15 +222,16 @@ Error Server::no_such_method(const shm::RunningCall& call, const SlowPath& slow_
       name = shm::load_name(seat_.segment().method(call.head.method));
     }
   }
-  return no_such_method(name, slow_path);
+  return no_such_method(name);
 }
 
-Error Server::no_such_method(const std::string& name, const SlowPath& slow_path) const {
+Error Server::no_such_method(const std::string& name) const {
   Error error{ErrorCode::kMethodNotFound, "no method '" + name + "'"};
   const Ref name_object = str_of(name);
-  const Ref message = name_object ? Ref::steal(PyObject_CallFunctionObjArgs(
-                                        slow_path.no_such_method, name_object.get(), nullptr))
-                                  : Ref();
+  const Ref message = name_object
+                          ? Ref::steal(PyObject_CallFunctionObjArgs(slow_path_.no_such_method.get(),
+                                                                    name_object.get(), nullptr))
+                          : Ref();
   if (message) {
     error.message = text_of(message.get());
   } else {
@@ -220,10 +245,11 @@ bool Server::attend() {
   return PyErr_CheckSignals() == 0;
 }
 
-bool Server::run_due_alarm(const SlowPath& slow_path) {
+bool Server::run_due_alarm() {
   if (shm::monotonic_now() < alarm_ns_) return true;
   alarm_ns_ = shm::kNever;
-  return static_cast<bool>(Ref::steal(PyObject_CallMethod(slow_path.sessions, "alarm", nullptr)));
+  return static_cast<bool>(
+      Ref::steal(PyObject_CallMethod(slow_path_.sessions.get(), "alarm", nullptr)));
 }
 
 void Server::wait() {

@@ -4,6 +4,10 @@
 // serve() runs on one thread, with the GIL held but while it waits. drain(), stop() and interrupt()
 // may be called from any thread, without the GIL.
 //
+// A call is served in steps, begin() to finish(), which serve() does in a row; active_call.h does
+// them one by one, for calls that are served beside others. As many calls as the worker has slots
+// may be between begin() and finish().
+//
 // Guarantee: each call that is taken ends exactly once, with a reply or an error, whatever its
 // handler raises, returns or keeps; and no view of its request sees anything of a later call
 // (view.h).
@@ -13,11 +17,13 @@
 
 #include <atomic>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "client_lib/shm/adaptive_wait.h"
 #include "client_lib/shm/worker_seat.h"
+#include "python_side/native/error.h"
 #include "python_side/native/pulse.h"
 #include "python_side/native/python_ref.h"
 #include "python_side/native/reply.h"
@@ -36,9 +42,20 @@ struct Method {
 
 // Python functions for what is rare. See slotring/errors.py.
 struct SlowPath {
-  PyObject* describe;        // describe(exception) -> (code, retryable, message, type, traceback)
-  PyObject* no_such_method;  // no_such_method(name) -> message
-  PyObject* sessions;        // a worker_sessions.WorkerSessions
+  Ref describe;        // describe(exception) -> (code, retryable, message, type, traceback)
+  Ref no_such_method;  // no_such_method(name) -> message
+  Ref sessions;        // a worker_sessions.WorkerSessions
+};
+
+// A call between begin() and finish(), and what it holds meanwhile.
+struct ServedCall {
+  explicit ServedCall(const shm::RunningCall& call) : running(call) {}
+
+  const shm::RunningCall& running;  // outlives this
+  const Method* method = nullptr;
+  Ref session;   // null for none
+  Ref argument;  // the request, converted
+  Ref context;   // null until it is wanted
 };
 
 class Server {
@@ -54,9 +71,33 @@ class Server {
   // Makes `methods` callable by these ids. REQUIRES: as many ids; serve() has not been called.
   void bind(std::vector<Method> methods, const std::vector<std::uint16_t>& ids);
 
+  // Before the first call is served.
+  void use(SlowPath slow_path) { slow_path_ = std::move(slow_path); }
+
   // Serves until stop(), or until drain() and nothing is left to serve. False with a Python
   // exception: a signal's handler raised it, between calls.
-  bool serve(const SlowPath& slow_path);
+  bool serve();
+
+  // The steps of one call. With the GIL held, on any thread.
+  //
+  // The next call that is requested, to be begun. Never blocks.
+  std::optional<shm::RunningCall> take() { return seat_.try_next(); }
+  // Finds the method and makes what its handler is called with. A call that fails here is finished
+  // with that error.
+  Status begin(ServedCall& served);
+  // The call's context; null with a Python exception.
+  PyObject* context_of(ServedCall& served);
+  // Calls the handler, and writes what it returns.
+  Result<WrittenReply> invoke(ServedCall& served);
+  // Writes what the handler returned.
+  Result<WrittenReply> write(ServedCall& served, PyObject* result);
+  // The error of the exception that it raised, or returned; nothing where that is none.
+  std::optional<Error> exception_error(PyObject* exception) const {
+    return returned_exception(exception, slow_path_.describe.get());
+  }
+  // Ends the call. Afterwards nothing of `served` may be used, and its context only tells that the
+  // call is over.
+  void finish(ServedCall& served, Result<WrittenReply> outcome);
 
   bool draining() const { return draining_.load(std::memory_order_relaxed); }
   void drain();      // serve what is requested or claimed, then leave
@@ -68,18 +109,16 @@ class Server {
   void disown() { disowned_ = true; }
 
  private:
-  void run(const shm::RunningCall& call, const SlowPath& slow_path);
-  void make_settings(const SlowPath& slow_path);
+  void run(const shm::RunningCall& call);
+  void make_settings();
   void end_if_disowned() const;
-  Result<WrittenReply> invoke(const Method& method, const shm::RunningCall& call,
-                              const SlowPath& slow_path, Ref& session);
   Result<Ref> open_request(const shm::RunningCall& call);
   Result<Ref> read_request_value(const shm::RunningCall& call);
   const Method* find(const shm::RunningCall& call) const;
-  Error no_such_method(const shm::RunningCall& call, const SlowPath& slow_path) const;
-  Error no_such_method(const std::string& name, const SlowPath& slow_path) const;
+  Error no_such_method(const shm::RunningCall& call) const;
+  Error no_such_method(const std::string& name) const;
   bool attend();
-  bool run_due_alarm(const SlowPath& slow_path);
+  bool run_due_alarm();
   void wait();
   void give_turn();
   bool more_expected() const;
@@ -90,6 +129,7 @@ class Server {
   ReplyWriter replies_;
   WorkerSettings settings_;
   PyTypeObject* context_type_;
+  SlowPath slow_path_;
   std::vector<Method> methods_;
   std::vector<const Method*> by_id_;
   std::map<std::string, const Method*, std::less<>> by_name_;

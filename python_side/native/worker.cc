@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "client_lib/shm/supervisor_link.h"
+#include "python_side/native/active_call.h"
 #include "python_side/native/error.h"
 #include "python_side/native/module.h"
 #include "python_side/native/server.h"
@@ -114,13 +115,29 @@ PyObject* fail_setup(PyObject* self, PyObject* arguments) {
   return sent ? Ref::share(Py_None).release() : raise_failure(self, sent.error());
 }
 
+// Takes (describe, no_such_method, sessions).
+bool take_slow_path(PyObject* self, PyObject* arguments) {
+  PyObject* describe = nullptr;
+  PyObject* no_such_method = nullptr;
+  PyObject* sessions = nullptr;
+  if (!PyArg_ParseTuple(arguments, "OOO", &describe, &no_such_method, &sessions)) return false;
+  joined_of(self).server.use(
+      {Ref::share(describe), Ref::share(no_such_method), Ref::share(sessions)});
+  return true;
+}
+
 PyObject* serve(PyObject* self, PyObject* arguments) {
-  SlowPath slow_path{};
-  if (!PyArg_ParseTuple(arguments, "OOO", &slow_path.describe, &slow_path.no_such_method,
-                        &slow_path.sessions)) {
-    return nullptr;
-  }
-  return joined_of(self).server.serve(slow_path) ? Ref::share(Py_None).release() : nullptr;
+  if (!take_slow_path(self, arguments)) return nullptr;
+  return joined_of(self).server.serve() ? Ref::share(Py_None).release() : nullptr;
+}
+
+PyObject* prepare(PyObject* self, PyObject* arguments) {
+  return take_slow_path(self, arguments) ? Ref::share(Py_None).release() : nullptr;
+}
+
+PyObject* take_next_call(PyObject* self, PyObject* /*none*/) {
+  const auto* state = static_cast<ModuleState*>(PyType_GetModuleState(Py_TYPE(self)));
+  return next_call(state->call_type, self, joined_of(self).server);
 }
 
 PyObject* set_alarm(PyObject* self, PyObject* after) {
@@ -219,6 +236,8 @@ PyMethodDef worker_methods[] = {
     {"publish", publish_methods, METH_VARARGS, "Says Ready and waits until it is published."},
     {"fail_setup", fail_setup, METH_VARARGS, "Tells the supervisor that setting up has failed."},
     {"serve", serve, METH_VARARGS, "Serves calls until drained or stopped."},
+    {"prepare", prepare, METH_VARARGS, "What next_call() needs of Python, as serve() takes it."},
+    {"next_call", take_next_call, METH_NOARGS, "Takes a call that is requested, if one is."},
     {"set_alarm", set_alarm, METH_O, "serve() calls sessions.alarm() so many seconds from now."},
     {"watch", watch, METH_VARARGS, "Looks after signals and supervisors; returns when orphaned."},
     {"drain", drain, METH_NOARGS, "Makes serve() return when nothing is left to serve."},

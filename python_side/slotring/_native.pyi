@@ -62,6 +62,32 @@ class SessionTable:
     def list(self) -> list[tuple[str, float, float, int]]:
         """(name, created in seconds since 1970, seconds unused, standing) of each."""
 
+@final
+class Call:
+    """A call that a worker serves, beside others. Ends exactly once, on any thread: by reply(),
+    fail() or run(), or with INTERNAL when the object dies without."""
+
+    @property
+    def key(self) -> int:
+        """Names the call, as Worker.running does."""
+    @property
+    def method(self) -> str: ...
+    @property
+    def handler(self) -> Callable[..., Any]: ...
+    @property
+    def wants_context(self) -> bool: ...
+    @property
+    def argument(self) -> Any:
+        """The request. Whoever still has a view of it when the call ends makes it be copied."""
+    @property
+    def context(self) -> Context: ...
+    def reply(self, result: object, /) -> None:
+        """Ends the call with what the handler returned; with an error if that cannot be sent."""
+    def fail(self, exception: BaseException, /) -> None: ...
+    def run(self) -> None:
+        """Calls the handler here and now, and ends the call: reply(handler(argument)), or fail(),
+        without Python code in between and without a view that is left."""
+
 class Worker:
     """A seat in a pool. serve() belongs to one thread, the rest of its life's events to any."""
 
@@ -97,6 +123,17 @@ class Worker:
         /,
     ) -> None:
         """Serves calls until drained or stopped; raises what a signal's handler raises."""
+    def prepare(
+        self,
+        describe: Callable[[BaseException], tuple[int, bool, str, str, str]],
+        no_such_method: Callable[[str], str],
+        sessions: _Sessions,
+        /,
+    ) -> None:
+        """What next_call() needs, for whoever serves without serve()."""
+    def next_call(self) -> Call | None:
+        """The next call that is requested. Never blocks; None when there is none, or when it has
+        been answered already (an unknown method, a bad frame)."""
     @property
     def sessions(self) -> SessionTable: ...
     def set_alarm(self, after_s: float | None, /) -> None:

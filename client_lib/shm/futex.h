@@ -13,6 +13,10 @@ namespace slotring::shm {
 using MonotonicNs = std::uint64_t;
 inline constexpr MonotonicNs kNever = 0;
 
+constexpr MonotonicNs earlier(MonotonicNs a, MonotonicNs b) {
+  return b == kNever || (a != kNever && a < b) ? a : b;
+}
+
 MonotonicNs monotonic_now();
 // The same clock, up to a tick behind and several times cheaper.
 MonotonicNs coarse_now();

@@ -1,5 +1,8 @@
 #include "python_side/native/context.h"
 
+#include "python_side/native/channel.h"
+#include "python_side/native/module.h"
+
 namespace slotring::python {
 
 namespace {
@@ -10,6 +13,10 @@ struct Context {
   PyObject* method;
   PyObject* session;
   PyObject* broadcast_key;
+  PyObject* handler;  // borrowed; null when the call is over
+  PyObject* channel;  // or null
+  PyObject* tools;    // null until they are wanted
+  std::uint8_t flags;
   std::uint64_t call_id;
   std::uint64_t deadline_ns;
 };
@@ -50,7 +57,40 @@ PyObject* get_cancelled(PyObject* self, void* /*closure*/) {
   return PyBool_FromLong(gone ? 1 : 0);
 }
 
+// The call's channel, if the call has what it is wanted for; else one that has nothing.
+Ref channel_for(PyObject* self, std::uint8_t flags) {
+  const Context* context = as_context(self);
+  if (context->channel != nullptr && (context->flags & flags) != 0) {
+    return Ref::share(context->channel);
+  }
+  const auto* state = static_cast<ModuleState*>(PyType_GetModuleState(Py_TYPE(self)));
+  return new_channel(state->channel_type, nullptr, nullptr);
+}
+
+PyObject* get_incoming(PyObject* self, void* /*closure*/) {
+  return channel_for(self, static_cast<std::uint8_t>(wire::FrameFlags::WritesStream)).release();
+}
+
+PyObject* get_outgoing(PyObject* self, void* /*closure*/) {
+  return channel_for(self, static_cast<std::uint8_t>(wire::FrameFlags::ReadsStream)).release();
+}
+
+PyObject* get_tools(PyObject* self, void* /*closure*/) {
+  Context* context = as_context(self);
+  if (context->tools == nullptr) {
+    const Ref module = Ref::steal(PyImport_ImportModule("slotring.tools"));
+    const Ref channel =
+        channel_for(self, static_cast<std::uint8_t>(wire::FrameFlags::AnswersTools));
+    if (!module || !channel) return nullptr;
+    context->tools = PyObject_CallMethod(module.get(), "Tools", "OO", channel.get(),
+                                         context->handler != nullptr ? context->handler : Py_None);
+  }
+  return Ref::share(context->tools).release();
+}
+
 void deallocate(PyObject* self) {
+  Py_XDECREF(as_context(self)->channel);
+  Py_XDECREF(as_context(self)->tools);
   Py_XDECREF(as_context(self)->method);
   Py_XDECREF(as_context(self)->session);
   Py_XDECREF(as_context(self)->broadcast_key);
@@ -68,6 +108,10 @@ PyGetSetDef context_getset[] = {
      "Seconds until the call's deadline, not below 0; None when it has none.", nullptr},
     {"cancelled", get_cancelled, nullptr,
      "Whether nobody waits for the reply any more: cancelled, late, or the caller died.", nullptr},
+    {"incoming", get_incoming, nullptr, "The items that the caller sends while the call runs.",
+     nullptr},
+    {"tools", get_tools, nullptr, "The caller's functions that the handler may call.", nullptr},
+    {"_outgoing", get_outgoing, nullptr, "For slotring.streams.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
@@ -90,15 +134,18 @@ PyType_Spec context_spec = {
 };
 
 Ref new_context(PyTypeObject* context_type, const shm::WorkerSeat& seat,
-                const shm::RunningCall& call, PyObject* method, PyObject* session,
-                PyObject* broadcast_key) {
+                const shm::RunningCall& call, const CallFacts& facts) {
   Context* context = PyObject_New(Context, context_type);
   if (context == nullptr) return Ref();
   context->seat = &seat;
   context->call = &call;
-  context->method = Ref::share(method).release();
-  context->session = Ref::share(session).release();
-  context->broadcast_key = Ref::share(broadcast_key).release();
+  context->method = Ref::share(facts.method).release();
+  context->session = Ref::share(facts.session).release();
+  context->broadcast_key = Ref::share(facts.broadcast_key).release();
+  context->handler = facts.handler;
+  context->channel = Ref::share(facts.channel).release();
+  context->tools = nullptr;
+  context->flags = call.head.flags;
   context->call_id = call.head.call_id;
   context->deadline_ns = call.head.deadline_ns;
   return Ref::steal(as_object(context));
@@ -107,6 +154,7 @@ Ref new_context(PyTypeObject* context_type, const shm::WorkerSeat& seat,
 void end_context(PyObject* context) {
   as_context(context)->seat = nullptr;
   as_context(context)->call = nullptr;
+  as_context(context)->handler = nullptr;
 }
 
 }  // namespace slotring::python

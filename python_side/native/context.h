@@ -10,12 +10,19 @@
 
 namespace slotring::python {
 
+// What is known of the call beside its frame. Borrowed.
+struct CallFacts {
+  PyObject* method;                   // its name, a str
+  PyObject* session = Py_None;        // a slotring.Session
+  PyObject* broadcast_key = Py_None;  // of the broadcast that makes the call, a str
+  PyObject* handler = nullptr;        // lives until end_context()
+  PyObject* channel = nullptr;        // null: its caller attends to nothing
+};
+
 // A context of a running call; null with a Python exception. `seat` and `call` must live until
-// end_context(). `method` is the method's name, a str; `session` the call's session, or None;
-// `broadcast_key` the key of the broadcast that makes the call, a str, or None.
+// end_context().
 Ref new_context(PyTypeObject* context_type, const shm::WorkerSeat& seat,
-                const shm::RunningCall& call, PyObject* method, PyObject* session,
-                PyObject* broadcast_key = Py_None);
+                const shm::RunningCall& call, const CallFacts& facts);
 void end_context(PyObject* context);
 
 extern PyType_Spec context_spec;

@@ -100,4 +100,17 @@ PyObject* raise(PyObject* failure_type, const Error& error) {
   return nullptr;
 }
 
+PyObject* raise_call_error(const Error& error) {
+  if (PyErr_Occurred() != nullptr) return nullptr;
+  const Ref errors = Ref::steal(PyImport_ImportModule("slotring.errors"));
+  const Ref exception = errors
+                            ? Ref::steal(PyObject_CallMethod(
+                                  errors.get(), "received", "iOOOO", static_cast<int>(error.code),
+                                  error.retryable ? Py_True : Py_False, str_of(error.message).get(),
+                                  str_of(error.python_type).get(), str_of(error.traceback).get()))
+                            : Ref();
+  if (exception) PyErr_SetObject(as_object(Py_TYPE(exception.get())), exception.get());
+  return nullptr;
+}
+
 }  // namespace slotring::python

@@ -28,6 +28,10 @@ std::optional<Error> returned_exception(PyObject* result, PyObject* describe);
 // raise(...)`.
 PyObject* raise(PyObject* failure_type, const Error& error);
 
+// Sets the slotring.CallError of this error as the current exception, unless there is one already.
+// Returns null, for `return raise_call_error(...)`.
+PyObject* raise_call_error(const Error& error);
+
 // str(object), or what can be had of it. Never raises.
 std::string text_of(PyObject* object);
 // The name of an object's type, qualified for classes inside others. Never raises.

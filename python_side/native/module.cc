@@ -2,6 +2,7 @@
 
 #include "python_side/native/active_call.h"
 #include "python_side/native/buffer_view.h"
+#include "python_side/native/channel.h"
 #include "python_side/native/context.h"
 #include "python_side/native/error.h"
 #include "python_side/native/session_table.h"
@@ -59,6 +60,7 @@ int execute(PyObject* module) {
                     add_type(module, request_area_spec, state->area_type) &&
                     add_type(module, context_spec, state->context_type) &&
                     add_type(module, active_call_spec, state->call_type) &&
+                    add_type(module, channel_spec, state->channel_type) &&
                     add_type(module, session_table_spec, state->session_table_type) &&
                     add_type(module, worker_spec, state->worker_type);
   return made ? 0 : -1;
@@ -71,6 +73,7 @@ void free_module(void* module) {
   Py_XDECREF(as_object(state->area_type));
   Py_XDECREF(as_object(state->context_type));
   Py_XDECREF(as_object(state->call_type));
+  Py_XDECREF(as_object(state->channel_type));
   Py_XDECREF(as_object(state->session_table_type));
   Py_XDECREF(as_object(state->worker_type));
 }

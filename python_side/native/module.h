@@ -14,6 +14,7 @@ struct ModuleState {
   PyTypeObject* area_type;
   PyTypeObject* context_type;
   PyTypeObject* call_type;
+  PyTypeObject* channel_type;
   PyTypeObject* session_table_type;
   PyTypeObject* worker_type;
 };

@@ -2,10 +2,11 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <utility>
 
+#include "python_side/native/argument.h"
 #include "python_side/native/call_session.h"
+#include "python_side/native/channel.h"
 #include "python_side/native/context.h"
 #include "python_side/native/value.h"
 
@@ -24,6 +25,12 @@ constexpr std::uint64_t kDrainLookNs = 5'000'000;
 // WorkerSeat::wait() spins, with the GIL held.
 constexpr std::uint32_t kShareOfSpins = 8;
 
+// Null with a Python exception.
+Ref generator_type() {
+  const Ref types = Ref::steal(PyImport_ImportModule("types"));
+  return types ? Ref::steal(PyObject_GetAttrString(types.get(), "GeneratorType")) : Ref();
+}
+
 Error broadcast_only(const Method& method) {
   return Error{ErrorCode::kBroadcastOnly,
                "the method '" + method.name +
@@ -33,12 +40,13 @@ Error broadcast_only(const Method& method) {
 
 }  // namespace
 
-Server::Server(shm::WorkerSeat seat, PyTypeObject* area_type, PyTypeObject* context_type)
+Server::Server(shm::WorkerSeat seat, const Types& types)
     : seat_(std::move(seat)),
       pulse_(seat_),
-      views_(seat_, area_type),
+      views_(seat_, types.area),
       settings_(seat_),
-      context_type_(context_type),
+      types_(types),
+      generator_type_(generator_type()),
       by_id_(layout::kMaxMethods + 1),
       spins_with_gil_(shm::spins_worth_a_sleep() / kShareOfSpins) {}
 
@@ -86,6 +94,10 @@ Status Server::begin(ServedCall& served) {
     if (!session) return std::move(session).error();
     served.session = *std::move(session);
   }
+  if (call.head.flags != 0) [[unlikely]] {
+    served.channel = new_channel(types_.channel, this, &call);
+    if (!served.channel) return take_exception(ErrorCode::kInternal);
+  }
   Result<Ref> argument = open_request(call);
   if (!argument) return std::move(argument).error();
   served.argument = *std::move(argument);
@@ -94,27 +106,38 @@ Status Server::begin(ServedCall& served) {
 
 PyObject* Server::context_of(ServedCall& served) {
   if (!served.context) {
-    served.context =
-        new_context(context_type_, seat_, served.running, served.method->name_object.get(),
-                    served.session ? served.session.get() : Py_None);
+    served.context = new_context(types_.context, seat_, served.running,
+                                 {.method = served.method->name_object.get(),
+                                  .session = served.session ? served.session.get() : Py_None,
+                                  .handler = served.method->handler.get(),
+                                  .channel = served.channel.get()});
   }
   return served.context.get();
 }
 
-// The result is gone when this returns, but for what others have of it.
-Result<WrittenReply> Server::invoke(ServedCall& served) {
+Result<Ref> Server::call_handler(ServedCall& served) {
   PyObject* context = nullptr;  // ends the arguments
   if (served.method->wants_context) {
     context = context_of(served);
     if (context == nullptr) return take_exception(ErrorCode::kInternal);
   }
-  const Ref result = Ref::steal(PyObject_CallFunctionObjArgs(
-      served.method->handler.get(), served.argument.get(), context, nullptr));
+  Ref result = Ref::steal(PyObject_CallFunctionObjArgs(served.method->handler.get(),
+                                                       served.argument.get(), context, nullptr));
   if (!result) return take_handler_exception(slow_path_.describe.get());
-  return write(served, result.get());
+  return result;
+}
+
+// The result is gone when this returns, but for what others have of it.
+Result<WrittenReply> Server::invoke(ServedCall& served) {
+  const Result<Ref> result = call_handler(served);
+  return result ? write(served, result->get()) : Result<WrittenReply>(result.error());
 }
 
 Result<WrittenReply> Server::write(ServedCall& served, PyObject* result) {
+  return is_generator(result) ? stream(served, result) : write_result(served, result);
+}
+
+Result<WrittenReply> Server::write_result(ServedCall& served, PyObject* result) {
   const shm::RunningCall& call = served.running;
   if (std::optional<Error> returned = exception_error(result)) return *std::move(returned);
   SlotSink sink(seat_, call);
@@ -126,12 +149,44 @@ Result<WrittenReply> Server::write(ServedCall& served, PyObject* result) {
   return replies_.write(sink, result);
 }
 
+Result<Ref> Server::run_nested(const shm::RunningCall& nested, Ref argument, PyObject* channel) {
+  ServedCall served(nested);
+  served.method = find(nested);
+  if (served.method == nullptr) return no_such_method(nested);
+  if (served.method->broadcast_only) return broadcast_only(*served.method);
+  served.argument = std::move(argument);
+  served.channel = Ref::share(channel);
+  Result<Ref> result = call_handler(served);
+  if (served.context) end_context(served.context.get());
+  end_if_disowned();
+  if (!result) return result;
+  if (std::optional<Error> returned = exception_error(result->get())) return *std::move(returned);
+  if (is_generator(result->get())) {
+    return Error{ErrorCode::kStreamRequired,
+                 "the method '" + served.method->name +
+                     "' streams, and a call that a tool makes inside another reads no stream"};
+  }
+  return result;
+}
+
+shm::WorkerSeat::CallerWait Server::await_caller(const shm::RunningCall& call,
+                                                 const std::function<bool()>& done,
+                                                 shm::MonotonicNs deadline) {
+  calls_in_turn_ = 0;
+  const GilRelease released;
+  return seat_.await_caller(call, done, deadline);
+}
+
 void Server::finish(ServedCall& served, Result<WrittenReply> outcome) {
   const shm::RunningCall& call = served.running;
   served.argument.reset();
   if (served.context) {
     end_context(served.context.get());
     served.context.reset();
+  }
+  if (served.channel) [[unlikely]] {
+    channel_of(served.channel.get()).end();
+    served.channel.reset();
   }
   end_if_disowned();
   if (served.method != nullptr) {
@@ -158,7 +213,7 @@ void Server::make_settings() {
     const auto method = by_name_.find(setting.method);
     if (method == by_name_.end()) return no_such_method(setting.method);
     std::optional<Error> error =
-        make_setting(*method->second, setting, seat_, context_type_, slow_path_.describe.get());
+        make_setting(*method->second, setting, seat_, types_.context, slow_path_.describe.get());
     end_if_disowned();
     return error;
   });
@@ -184,9 +239,7 @@ Result<Ref> Server::open_request(const shm::RunningCall& call) {
     case wire::PayloadKind::Value:
       return read_request_value(call);
     default:
-      return Error{ErrorCode::kInvalidArgument,
-                   "this worker takes no payloads of kind " +
-                       std::to_string(static_cast<int>(call.head.kind))};
+      return kind_not_taken(call.head.kind);
   }
 }
 
@@ -265,7 +318,7 @@ void Server::wait() {
   calls_in_turn_ = 0;
   const GilRelease released;
   seat_.wait(draining_.load(std::memory_order_relaxed)
-                 ? std::min(alarm_ns_, shm::monotonic_now() + kDrainLookNs)
+                 ? shm::earlier(alarm_ns_, shm::monotonic_now() + kDrainLookNs)
                  : alarm_ns_);
 }
 

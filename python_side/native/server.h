@@ -16,6 +16,7 @@
 #define SLOTRING_PYTHON_SIDE_NATIVE_SERVER_H_
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -56,15 +57,25 @@ struct ServedCall {
   Ref session;   // null for none
   Ref argument;  // the request, converted
   Ref context;   // null until it is wanted
+  Ref channel;   // null when its caller attends to nothing
 };
 
 class Server {
  public:
-  Server(shm::WorkerSeat seat, PyTypeObject* area_type, PyTypeObject* context_type);
+  // Python types that it makes objects of; they outlive it.
+  struct Types {
+    PyTypeObject* area;
+    PyTypeObject* context;
+    PyTypeObject* channel;
+  };
+
+  Server(shm::WorkerSeat seat, const Types& types);
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
   const shm::WorkerSeat& seat() const { return seat_; }
+  shm::WorkerSeat& seat() { return seat_; }
+  ReplyWriter& replies() { return replies_; }
   Pulse& pulse() { return pulse_; }
   const WorkerSettings& settings() const { return settings_; }
 
@@ -73,6 +84,14 @@ class Server {
 
   // Before the first call is served.
   void use(SlowPath slow_path) { slow_path_ = std::move(slow_path); }
+
+  // The handler's result, of a call that a tool of the `channel`'s call makes. `nested` is that
+  // call with the head of this one.
+  Result<Ref> run_nested(const shm::RunningCall& nested, Ref argument, PyObject* channel);
+  // Where every handler waits for its caller: as WorkerSeat::await_caller(), without the GIL.
+  shm::WorkerSeat::CallerWait await_caller(const shm::RunningCall& call,
+                                           const std::function<bool()>& done,
+                                           shm::MonotonicNs deadline);
 
   // Serves until stop(), or until drain() and nothing is left to serve. False with a Python
   // exception: a signal's handler raised it, between calls.
@@ -89,7 +108,7 @@ class Server {
   PyObject* context_of(ServedCall& served);
   // Calls the handler, and writes what it returns.
   Result<WrittenReply> invoke(ServedCall& served);
-  // Writes what the handler returned.
+  // Writes what the handler returned; runs a generator to its end.
   Result<WrittenReply> write(ServedCall& served, PyObject* result);
   // The error of the exception that it raised, or returned; nothing where that is none.
   std::optional<Error> exception_error(PyObject* exception) const {
@@ -112,6 +131,12 @@ class Server {
   void run(const shm::RunningCall& call);
   void make_settings();
   void end_if_disowned() const;
+  Result<Ref> call_handler(ServedCall& served);
+  Result<WrittenReply> stream(ServedCall& served, PyObject* generator);
+  Result<WrittenReply> write_result(ServedCall& served, PyObject* result);
+  bool is_generator(PyObject* object) const {
+    return as_object(Py_TYPE(object)) == generator_type_.get();
+  }
   Result<Ref> open_request(const shm::RunningCall& call);
   Result<Ref> read_request_value(const shm::RunningCall& call);
   const Method* find(const shm::RunningCall& call) const;
@@ -128,7 +153,8 @@ class Server {
   RequestViews views_;
   ReplyWriter replies_;
   WorkerSettings settings_;
-  PyTypeObject* context_type_;
+  Types types_;
+  Ref generator_type_;  // types.GeneratorType
   SlowPath slow_path_;
   std::vector<Method> methods_;
   std::vector<const Method*> by_id_;

@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "python_side/native/argument.h"
 #include "python_side/native/context.h"
 #include "python_side/native/error.h"
 #include "python_side/native/server.h"
-#include "python_side/native/value.h"
 
 namespace slotring::python {
 
@@ -27,24 +27,6 @@ void report(const shm::Setting& setting, const Error& error) {
   text += error.traceback;
   if (text.back() != '\n') text += '\n';
   write_to_stderr(text);
-}
-
-// What a handler gets of a setting's payload; as of a call's, but private memory.
-Result<Ref> argument_of(const shm::Setting& setting) {
-  switch (static_cast<wire::PayloadKind>(setting.kind)) {
-    case wire::PayloadKind::Bytes: {
-      const Ref bytes = Ref::steal(
-          PyBytes_FromStringAndSize(reinterpret_cast<const char*>(setting.payload.data()),
-                                    static_cast<Py_ssize_t>(setting.payload.size())));
-      Ref view = bytes ? Ref::steal(PyMemoryView_FromObject(bytes.get())) : Ref();
-      if (!view) return take_exception(ErrorCode::kInternal);
-      return view;
-    }
-    case wire::PayloadKind::Value:
-      return read_value(setting.payload);
-    default:
-      return Ref::share(Py_None);
-  }
 }
 
 Ref error_tuple(const std::optional<Error>& error) {
@@ -103,7 +85,8 @@ Ref WorkerSettings::outcomes() const {
 std::optional<Error> make_setting(const Method& method, const shm::Setting& setting,
                                   const shm::WorkerSeat& seat, PyTypeObject* context_type,
                                   PyObject* describe) {
-  const Result<Ref> argument = argument_of(setting);
+  const Result<Ref> argument =
+      private_argument(static_cast<wire::PayloadKind>(setting.kind), setting.payload);
   if (!argument) return argument.error();
   Ref result;
   if (method.wants_context) {
@@ -111,7 +94,8 @@ std::optional<Error> make_setting(const Method& method, const shm::Setting& sett
     const Ref key = str_of(setting.key);
     if (!key) return take_exception(ErrorCode::kInternal);
     const Ref context =
-        new_context(context_type, seat, no_call, method.name_object.get(), Py_None, key.get());
+        new_context(context_type, seat, no_call,
+                    {.method = method.name_object.get(), .broadcast_key = key.get()});
     if (!context) return take_exception(ErrorCode::kInternal);
     result = Ref::steal(PyObject_CallFunctionObjArgs(method.handler.get(), argument->get(),
                                                      context.get(), nullptr));

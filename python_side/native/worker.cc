@@ -59,7 +59,8 @@ PyObject* new_worker(PyTypeObject* type, PyObject* arguments, PyObject* /*keywor
   Worker* worker = PyObject_New(Worker, type);
   if (worker == nullptr) return nullptr;
   worker->joined =
-      new Joined{std::move(link), {**std::move(seat), state->area_type, state->context_type}};
+      new Joined{std::move(link),
+                 {**std::move(seat), {state->area_type, state->context_type, state->channel_type}}};
   return as_object(worker);
 }
 

@@ -1,9 +1,10 @@
 """The native part: see python_side/native/."""
 
-from collections.abc import Buffer, Callable
+from collections.abc import Buffer, Callable, Coroutine
 from typing import Any, Protocol, final
 
 from slotring.sessions import Session
+from slotring.tools import Tools
 
 VERSION: str
 MAX_METHODS: int
@@ -32,6 +33,44 @@ class Context:
     @property
     def cancelled(self) -> bool:
         """Whether nobody waits for the reply any more: cancelled, late, or the caller died."""
+
+    @property
+    def incoming(self) -> Channel:
+        """The items that the caller sends while the call runs: ``for item in ctx.incoming``, or
+        ``async for``. Each is what a request would be, in memory of its own; it ends after the
+        last, and is empty where the caller sends none. Raises CallError: CANCELLED when the caller
+        has gone."""
+    @property
+    def tools(self) -> Tools:
+        """The caller's functions: ``ctx.tools.search(argument, timeout=2.0)``."""
+    @property
+    def _outgoing(self) -> Channel: ...
+
+@final
+class Channel:
+    """What a handler and its caller send each other while the call runs. As an iterator, what the
+    caller sends. One thread at a time. Whatever waits raises CallError: CANCELLED when the caller
+    has gone, DEADLINE_EXCEEDED."""
+
+    def __iter__(self) -> Channel: ...
+    def __next__(self) -> Any: ...
+    def __aiter__(self) -> Channel: ...
+    def __anext__(self) -> Coroutine[Any, Any, Any]: ...
+    def check_reader(self) -> None:
+        """Raises CallError, STREAM_REQUIRED, when the caller reads no stream."""
+    def send(self, item: object, /) -> None:
+        """Sends an item of the stream; waits for room."""
+    def try_send(self, item: object, /) -> bool:
+        """The same without waiting: False when there is no room; wait(-1) waits for it."""
+    def ask(self, tool: str, argument: object, timeout_s: float | None, /) -> int:
+        """Asks a tool of the caller; returns the question's number, from 1."""
+    def answer(self, question: int, /) -> Any:
+        """Waits for the answer, and returns it, once; or raises the tool's error."""
+    def ready(self, what: int, /) -> bool:
+        """Whether an item (0), room (-1) or the answer to a question (its number) is there, or will
+        never be; what asks for it then does not wait. Serves calls that tools make meanwhile."""
+    def wait(self, what: int, /) -> None:
+        """Waits until ready(what)."""
 
 class _Sessions(Protocol):
     def open(self, name: str, deadline: float | None, /) -> Session: ...

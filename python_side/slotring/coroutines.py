@@ -1,10 +1,27 @@
-"""Running coroutine functions as plain calls, and cancelling the one whose call was cancelled."""
+"""Running coroutine functions as plain calls, and cancelling the one whose call was cancelled.
+
+An asynchronous generator's call runs to its end as one coroutine, which sends what it yields.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
+
+
+_AWAITS = "__slotring_awaits__"
+
+
+def awaits(handler: Callable[..., Any]) -> bool:
+    """Whether a handler runs as a coroutine, and so can wait for what it awaits."""
+    import inspect
+
+    return (
+        getattr(handler, _AWAITS, False)
+        or inspect.iscoroutinefunction(handler)
+        or inspect.isasyncgenfunction(handler)
+    )
 
 
 class Coroutines:
@@ -27,16 +44,36 @@ class Coroutines:
 
         if not inspect.iscoroutinefunction(function):
             return function
-        loop = self._start()
 
         def run_to_end(*arguments: Any) -> Any:
-            self._task = task = loop.create_task(function(*arguments))
-            try:
-                return loop.run_until_complete(task)
-            finally:
-                self._task = None
+            return self._run(function(*arguments))
 
+        setattr(run_to_end, _AWAITS, True)
+        self._start()
         return run_to_end
+
+    def streaming(self, function: Callable[..., Any], wants_context: bool) -> Callable[..., Any]:
+        """One, called with a context too, that sends what an asynchronous generator yields."""
+
+        def run_to_end(request: Any, ctx: Any) -> Any:
+            items = function(request, ctx) if wants_context else function(request)
+            return self._run(streams.drive(items, ctx._outgoing))
+
+        from slotring import streams
+
+        setattr(run_to_end, _AWAITS, True)
+        self._start()
+        return run_to_end
+
+    def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        loop = self._start()
+        if loop.is_running():
+            return _run_inside(loop, coroutine)
+        self._task = task = loop.create_task(coroutine)
+        try:
+            return loop.run_until_complete(task)
+        finally:
+            self._task = None
 
     def cancel(self, call: int) -> bool:
         """Has ``call`` cancelled at its next await. From any thread.
@@ -67,3 +104,19 @@ class Coroutines:
     def _close(self) -> None:
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
+
+
+def _run_inside(running: Any, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Runs a coroutine to its end on this thread, where the loop ``running`` runs another.
+
+    That one waits, meanwhile, in native code: a tool that it asked has called this worker.
+    """
+    from asyncio import events, new_event_loop
+
+    loop = new_event_loop()
+    events._set_running_loop(None)
+    try:
+        return loop.run_until_complete(coroutine)
+    finally:
+        events._set_running_loop(running)
+        loop.close()

@@ -63,8 +63,13 @@ class ErrorCode(enum.IntEnum):
 class CallError(Exception):
     """Raised by a handler to end its call with this message and code, and without a traceback.
 
-    ``retryable`` says that the same call, sent again, may succeed.
+    ``retryable`` says that the same call, sent again, may succeed. One that a handler gets, of a
+    tool that it called, says where it comes from, too: ``python_type`` and ``remote_traceback``,
+    empty where there is none. Not caught, it ends the handler's own call as it is.
     """
+
+    python_type: str = ""
+    remote_traceback: str = ""
 
     def __init__(
         self,
@@ -76,6 +81,20 @@ class CallError(Exception):
         super().__init__(message)
         self.code = ErrorCode(code)
         self.retryable = bool(retryable)
+
+
+def received(
+    code: int, retryable: bool, message: str, python_type: str, traceback: str
+) -> CallError:
+    """What a handler gets of an error that its caller sent, or that its caller is the cause of."""
+    try:
+        known = ErrorCode(code)
+    except ValueError:  # of a later version
+        known = ErrorCode.INTERNAL
+    error = CallError(message, known, retryable=retryable)
+    error.python_type = python_type
+    error.remote_traceback = traceback
+    return error
 
 
 class ProgramError(CallError):
@@ -128,7 +147,8 @@ def describe(exception: BaseException) -> tuple[int, bool, str, str, str]:
     python_type = _clip(type_name(exception), _MAX_TYPE_BYTES)
     if isinstance(exception, CallError):
         message = _clip(_text_of(exception), _MAX_MESSAGE_BYTES)
-        traceback = ""
+        python_type = _clip(exception.python_type, _MAX_TYPE_BYTES) or python_type
+        traceback = _clip_middle(exception.remote_traceback, _MAX_TRACEBACK_BYTES)
         if isinstance(exception, ProgramError) and exception.cause is not None:
             python_type = _clip(type_name(exception.cause), _MAX_TYPE_BYTES)
             traceback = _clip_middle(_traceback_of(exception.cause), _MAX_TRACEBACK_BYTES)

@@ -61,6 +61,12 @@ def handler(function_or_name: Any = None, /, *, broadcast: bool = False) -> Any:
     to its end before the next call; when its call is cancelled, ``asyncio.CancelledError`` is
     raised at its next ``await``.
 
+    A generator function, plain or asynchronous, streams: each object that it yields goes to the
+    caller at once, and waits while the caller lags behind; what a plain one returns is the final
+    reply. When the caller wants no more, ``GeneratorExit`` is raised at its ``yield``. A function
+    that returns a generator does the same. ``ctx.incoming`` iterates what the caller sends
+    meanwhile, ``ctx.tools`` calls functions of the caller. See docs/streams.md.
+
     With ``broadcast=True`` it is for configuration that all workers must share: it is called by
     broadcasts only, once in each worker of the pool, and in each later one before it serves. A
     plain call of it is refused with BROADCAST_ONLY, and the handler does not run.
@@ -213,17 +219,24 @@ def _method(mark: _Mark, function: Callable[..., Any], loop: Coroutines | None) 
     import inspect
 
     name = mark.name
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise TypeError(f"the handler {name!r} is a generator: streams are not supported yet")
+    streams = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+    if streams and mark.broadcast:
+        raise TypeError(f"the handler {name!r} is a generator: nobody reads what a broadcast yields")
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # of some functions written in C
         signature = None
     summary = (inspect.getdoc(function) or "").partition("\n")[0]
+    wants_context = signature is not None and _wants_context(name, signature)
+    call = function
+    if loop is not None and inspect.isasyncgenfunction(function):
+        call, wants_context = loop.streaming(function, wants_context), True
+    elif loop is not None:
+        call = loop.plain(function)
     return Method(
         name,
-        loop.plain(function) if loop is not None else function,
-        signature is not None and _wants_context(name, signature),
+        call,
+        wants_context,
         f"{name}{signature if signature is not None else '(...)'}",
         summary,
         mark.broadcast,

@@ -1,0 +1,40 @@
+#include "python_side/native/argument.h"
+
+#include <new>
+#include <string>
+#include <vector>
+
+#include "python_side/native/error.h"
+#include "python_side/native/value.h"
+
+namespace slotring::python {
+
+Error kind_not_taken(wire::PayloadKind kind) {
+  return Error{ErrorCode::kInvalidArgument,
+               "this worker takes no payloads of kind " + std::to_string(static_cast<int>(kind))};
+}
+
+Result<Ref> private_argument(wire::PayloadKind kind, std::span<const std::byte> payload) {
+  switch (kind) {
+    case wire::PayloadKind::Empty:
+      return Ref::share(Py_None);
+    case wire::PayloadKind::Bytes: {
+      const Ref bytes = Ref::steal(PyBytes_FromStringAndSize(
+          reinterpret_cast<const char*>(payload.data()), static_cast<Py_ssize_t>(payload.size())));
+      Ref view = bytes ? Ref::steal(PyMemoryView_FromObject(bytes.get())) : Ref();
+      if (!view) return take_exception(ErrorCode::kInternal);
+      return view;
+    }
+    case wire::PayloadKind::Value:
+      try {
+        const std::vector<std::byte> copy(payload.begin(), payload.end());
+        return read_value(copy);
+      } catch (const std::bad_alloc&) {
+        return Error{ErrorCode::kOutOfMemory, "no memory to convert a payload"};
+      }
+    default:
+      return kind_not_taken(kind);
+  }
+}
+
+}  // namespace slotring::python

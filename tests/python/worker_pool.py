@@ -19,7 +19,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -280,3 +280,63 @@ class WorkerPool:
     def finish(self, ticket: int) -> Any:
         with failing_as_call_failed():
             return from_payload(*self.harness.finish(ticket))
+
+    def stream(
+        self,
+        method: str,
+        payload: Any = None,
+        *,
+        timeout_s: float = WATCHDOG_S,
+        window_bytes: int = 64 << 10,
+    ) -> StreamOfItems:
+        kind, data = as_payload(payload)
+        with failing_as_call_failed():
+            ticket = self.harness.start_stream(method, kind, data, timeout_s, window_bytes)
+        return StreamOfItems(self.harness, ticket)
+
+    def tool(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """Makes a function a tool of the calls that are started later. As a decorator."""
+
+        def run(kind: int, data: bytes) -> tuple[int, bytes]:
+            return as_payload(function(from_payload(kind, data)))
+
+        self.harness.add_tool(function.__name__, run)
+        return function
+
+    def nested(self, method: str, payload: Any = None, *, timeout_s: float = WATCHDOG_S) -> Any:
+        """A call that a tool makes, inside the call that asked it."""
+        with failing_as_call_failed():
+            return from_payload(*self.harness.nested(method, *as_payload(payload), timeout_s))
+
+
+class StreamOfItems:
+    """The items of a call's stream, and then its outcome."""
+
+    def __init__(self, harness: Any, ticket: int) -> None:
+        self._harness = harness
+        self._ticket = ticket
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        with failing_as_call_failed():
+            item = self._harness.next_item(self._ticket)
+        if item is None:
+            raise StopIteration
+        return from_payload(*item)
+
+    def finish(self) -> Any:
+        with failing_as_call_failed():
+            return from_payload(*self._harness.finish_stream(self._ticket))
+
+    def drop(self) -> None:
+        self._harness.drop_stream(self._ticket)
+
+    def write(self, item: Any) -> None:
+        with failing_as_call_failed():
+            self._harness.write_item(self._ticket, *as_payload(item))
+
+    def finish_writing(self) -> None:
+        with failing_as_call_failed():
+            self._harness.finish_writing(self._ticket)

@@ -16,6 +16,7 @@
 #include "python_side/native/python_ref.h"
 #include "tests/python/harness/pool.h"
 #include "tests/python/harness/session_methods.h"
+#include "tests/python/harness/stream_methods.h"
 
 namespace slotring::testing {
 namespace {
@@ -302,6 +303,14 @@ PyMethodDef pool_methods[] = {
     {"lose_session", lose_session, METH_O, nullptr},
     {"place_session", place_session, METH_VARARGS, nullptr},
     {"age_session", age_session, METH_VARARGS, nullptr},
+    {"start_stream", start_stream, METH_VARARGS, nullptr},
+    {"next_item", next_item, METH_O, nullptr},
+    {"finish_stream", finish_stream, METH_O, nullptr},
+    {"drop_stream", drop_stream, METH_O, nullptr},
+    {"write_item", write_item, METH_VARARGS, nullptr},
+    {"finish_writing", finish_writing, METH_O, nullptr},
+    {"add_tool", add_tool, METH_VARARGS, nullptr},
+    {"nested", nested, METH_VARARGS, nullptr},
     {"service", service, METH_O, nullptr},
     {"round_trips", round_trips, METH_VARARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},

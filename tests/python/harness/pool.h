@@ -10,6 +10,7 @@
 #include <string>
 
 #include "client_lib/client_core.h"
+#include "client_lib/stream_call.h"
 #include "python_side/native/python_ref.h"
 #include "supervisor/settings.h"
 #include "tests/python/harness/session_calls.h"
@@ -26,6 +27,7 @@ struct Supervised {
   std::unique_ptr<internal::ClientCore> client;
   SessionCalls session_calls;
   std::map<long, Lease> calls;
+  std::map<long, std::unique_ptr<internal::StreamCall>> streams;
   long next_ticket = 1;
 };
 

@@ -97,6 +97,11 @@ Result<Reply> Client::call(std::string_view method, Payload payload, const CallO
 
 Result<Reply> Client::call(ClientCore& core, std::string_view method, Payload payload,
                            const CallOptions& options) {
+  if (core.has_tools() && options.session.empty()) [[unlikely]] {
+    if (internal::ToolDesk* desk = internal::ToolDesk::serving_here(core)) {
+      return call_nested(core, *desk, method, payload, options);
+    }
+  }
   const bool guarded = core.breaker() != nullptr || options.retry;
   return guarded ? call_guarded(core, method, payload, options)
                  : call_once(core, method, payload, options);

@@ -35,14 +35,16 @@ shm::MonotonicNs deadline_after(std::chrono::nanoseconds timeout, shm::Monotonic
   return now + static_cast<std::uint64_t>(std::max<std::int64_t>(timeout.count(), 0));
 }
 
-Result<ReplyView> exchange(Lease& lease, std::string_view method, Payload payload) {
+Status send_request(Lease& lease, std::string_view method, Payload payload) {
   const std::span<const std::byte> data = payload.data();
   Result<std::span<std::byte>> space = lease.request(data.size());
   if (!space) return std::move(space).error();
   if (!data.empty()) std::memcpy(space->data(), data.data(), data.size());
-  if (Status sent = lease.submit(method, payload.kind(), data.size()); !sent) {
-    return std::move(sent).error();
-  }
+  return lease.submit(method, payload.kind(), data.size());
+}
+
+Result<ReplyView> exchange(Lease& lease, std::string_view method, Payload payload) {
+  if (Status sent = send_request(lease, method, payload); !sent) return std::move(sent).error();
   return lease.wait();
 }
 
@@ -150,6 +152,8 @@ Lease ClientCore::lease_of(const shm::Claim& claim, const ClaimTerms& terms,
   SlotSide& side = sides_[claim.slot];
   side.writer.begin();
   side.session.clear();
+  side.attends = 0;
+  side.tools = nullptr;
   side.mark = {.started = terms.started, .row = 0, .errors_count = terms.errors_count};
   Lease lease;
   lease.core_ = this;
@@ -183,11 +187,14 @@ Status ClientCore::submit(Lease& lease, std::string_view method, PayloadKind kin
   }
   SlotSide& side = sides_[lease.slot_];
   const std::uint16_t id = methods_.find(method, *joined_.segment);
-  const shm::FrameHead head{call_id_of(lease), lease.deadline_ns_, lease.generation_, id,
-                            static_cast<wire::PayloadKind>(kind)};
+  shm::FrameHead head{call_id_of(lease), lease.deadline_ns_, lease.generation_, id,
+                      static_cast<wire::PayloadKind>(kind)};
   // An unknown method still goes to the worker, by its name, which can say what it has.
-  const shm::RareHead rare{.method_name = id == 0 ? method : std::string_view(),
-                           .session = side.session};
+  shm::RareHead rare{.method_name = id == 0 ? method : std::string_view(), .session = side.session};
+  // Acquire: partner of the release in add_tool().
+  side.tools = tools_.load(std::memory_order_acquire);
+  if (side.attends != 0 || side.tools != nullptr) [[unlikely]]
+    begin_lanes(lease, head, rare);
   if (Status committed = side.writer.commit(head, bytes, rare); !committed) {
     return committed;
   }

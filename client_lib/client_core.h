@@ -9,7 +9,9 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,9 +23,11 @@
 #include "client_lib/session_router.h"
 #include "client_lib/shm/adaptive_wait.h"
 #include "client_lib/shm/attachment.h"
+#include "client_lib/shm/call_lanes.h"
 #include "client_lib/shm/frame.h"
 #include "client_lib/shm/slot_pool.h"
 #include "client_lib/supervisor_contact.h"
+#include "client_lib/tool_desk.h"
 #include "slotring/lease.h"
 #include "slotring/result.h"
 
@@ -62,6 +66,52 @@ class ClientCore {
   Status submit(Lease& lease, std::string_view method, PayloadKind kind, std::size_t bytes);
   Result<ReplyView> wait(Lease& lease);
   void release(Lease& lease);
+
+  // Lanes (schemas/area_layout.h). The caller of a claimed lease says before submit() that it
+  // attends to a stream, and how large the windows may be.
+  void attend_to_stream(const Lease& lease, std::uint8_t flags, std::uint64_t window_bytes);
+  // Of a submitted call that attends to something.
+  shm::CallLanes& lanes(const Lease& lease) { return *sides_[lease.slot_].lanes; }
+  // Null: the call's client has no tools.
+  ToolDesk* desk(const Lease& lease) {
+    return sides_[lease.slot_].tools == nullptr ? nullptr : sides_[lease.slot_].desk.get();
+  }
+  // Wakes the worker, if it waits for the caller. After each commit to, or release of, a lane.
+  void tell_worker(const Lease& lease) const;
+  // kReady: what the caller waited for is there. kReplied: the call has ended, and it is not.
+  // kGivenUp: at the deadline, or by a stop. kUnserved: nobody is left who would reply. kBroken:
+  // the worker broke the rules, and ToolDesk::error() says how.
+  enum class WaitEnd { kReady, kReplied, kGivenUp, kUnserved, kBroken };
+  // Waits until `ready`, which looks at the call's lanes. Threads that wait for the same call have
+  // a `waiting` each.
+  WaitEnd await_lanes(const Lease& lease, shm::AdaptiveWait& waiting, shm::MonotonicNs deadline,
+                      const std::function<bool()>& ready);
+  // Ends such waits in other threads, which then look again.
+  void wake_caller(const Lease& lease) const;
+  // How a submitted call ended, whose wait ended otherwise than kReady: the second half of wait().
+  Result<ReplyView> end_wait(Lease& lease, WaitEnd end);
+  // From now on the lease counts the errors of its call.
+  void count_errors_of(const Lease& lease) { sides_[lease.slot_].mark.errors_count = true; }
+  // Ends a submitted call whose outcome nobody needs; counts it as this.
+  void end_unread(Lease& lease, ErrorCategory outcome);
+  // Whether the call of a submitted lease has not ended.
+  bool is_under_way(const Lease& lease) const {
+    return awaits_reply(lease, shm::load_slot(pool_.word(lease.slot_)));
+  }
+  // Why a call that was waited for is given up, that a worker had started.
+  Error given_up_error(const Lease& lease) const {
+    return given_up_error(lease, shm::SlotState::kRunning);
+  }
+  static shm::MonotonicNs deadline_of(const Lease& lease) { return lease.deadline_ns_; }
+  static std::uint32_t generation_of(const Lease& lease) { return lease.generation_; }
+  static bool stop_requested(const Lease& lease) { return lease.stop_.stop_requested(); }
+
+  // Tools. Calls that are submitted later answer to it. Errors: those of Client::add_tool().
+  Status add_tool(std::string_view name, Tool tool);
+  bool has_tools() const { return tools_.load(std::memory_order_relaxed) != nullptr; }
+  void count_nested(std::string_view method, ErrorCategory outcome, shm::MonotonicNs started) {
+    count(CallStatistics::row_of(method_id(method)), {}, outcome, started);
+  }
 
   // See SupervisorContact::broadcast().
   Result<std::uint32_t> broadcast(const shm::Setting& setting, shm::MonotonicNs deadline) {
@@ -103,6 +153,11 @@ class ClientCore {
     shm::AdaptiveWait waiting;
     std::string session;  // of the lease; empty for none
     CallMark mark;
+    std::uint8_t attends = 0;               // wire::FrameFlags of the lease's call
+    std::uint64_t window_bytes = 0;         // of those lanes
+    const ToolTable* tools = nullptr;       // that the call answers to
+    std::unique_ptr<shm::CallLanes> lanes;  // from its first call that attends to some
+    std::unique_ptr<ToolDesk> desk;
   };
 
   // What every claim begins with.
@@ -130,19 +185,25 @@ class ClientCore {
   void check_own_places();
   // Whether the word is still this lease's call, on its way to a reply.
   bool awaits_reply(const Lease& lease, const shm::SlotWord& seen) const;
-  // kGivenUp: at the deadline, or by a stop. kUnserved: nobody is left who would reply.
-  enum class WaitEnd { kReplied, kGivenUp, kUnserved };
+  template <class Ready>
+  WaitEnd await(const Lease& lease, shm::AdaptiveWait& waiting, shm::MonotonicNs deadline,
+                const Ready& ready);
   WaitEnd await_reply(const Lease& lease);
+  WaitEnd await_reply_and_tools(const Lease& lease);
   bool check_by_itself(const Lease& lease);
-  void sleep_until_replied(const Lease& lease, shm::MonotonicNs until) const;
-  // Ends sleep_until_replied() in the thread that waits.
-  void wake_caller(const Lease& lease) const;
+  template <class Ready>
+  void sleep_until(const Lease& lease, shm::MonotonicNs until, const Ready& ready) const;
+  // What a call that attends to lanes tells its worker.
+  void begin_lanes(const Lease& lease, shm::FrameHead& head, shm::RareHead& rare);
   // Ends a call that was not replied to: takes the request back, or abandons it. The state it was
   // ended in; kReplied when a reply came first.
   shm::SlotState end_call(Lease& lease);
   // Why a wait was given up for a call that end_call() ended in this state.
   Error given_up_error(const Lease& lease, shm::SlotState ended_in) const;
   Result<ReplyView> wait_and_read(Lease& lease);
+  Result<ReplyView> conclude(Lease& lease, WaitEnd end);
+  // Of a call whose worker broke the rules.
+  Error break_off(Lease& lease);
   Result<ReplyView> read_reply(Lease& lease, const shm::SlotWord& replied);
   Error fail(Error error) const;  // counts it
 
@@ -157,11 +218,19 @@ class ClientCore {
   MethodTable methods_;
   std::unique_ptr<CircuitBreaker> breaker_;
   std::vector<SlotSide> sides_;
+  std::mutex adding_tools_;
+  std::vector<std::unique_ptr<const ToolTable>> tool_tables_;  // all that there were
+  std::atomic<const ToolTable*> tools_{nullptr};               // the last of them
   std::atomic<std::uint32_t> repair_epoch_;  // when own_ was last compared with the words
   std::uint64_t instance_;  // tells this core from an earlier one at the same address
 };
 
-// Sends `payload` in the lease's slot and waits for the reply. Errors: those of Lease's steps.
+// What a caller is given of a frame. Errors: BAD_FRAME (a kind that there is none of).
+Result<ReplyView> view_of(const shm::Frame& frame);
+
+// Sends `payload` in the lease's slot. Errors: those of Lease's steps.
+Status send_request(Lease& lease, std::string_view method, Payload payload);
+// The same, and waits for the reply. Errors: those of Lease's steps.
 Result<ReplyView> exchange(Lease& lease, std::string_view method, Payload payload);
 
 // What deadline a timeout means, from `now` on.

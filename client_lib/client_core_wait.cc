@@ -16,22 +16,39 @@ bool ClientCore::awaits_reply(const Lease& lease, const SlotWord& seen) const {
          (seen.state == SlotState::kRequested || seen.state == SlotState::kRunning);
 }
 
-ClientCore::WaitEnd ClientCore::await_reply(const Lease& lease) {
+// Until `ready`, or until the call's end.
+template <class Ready>
+ClientCore::WaitEnd ClientCore::await(const Lease& lease, shm::AdaptiveWait& waiting,
+                                      shm::MonotonicNs deadline, const Ready& ready) {
   auto& word = pool_.word(lease.slot_);
   bool unserved = false;
   const auto sleep = [&] {
-    const shm::MonotonicNs until = shm::next_self_check(lease.deadline_ns_);
-    sleep_until_replied(lease, until);
-    if (until != lease.deadline_ns_ && shm::monotonic_now() >= until) {
-      unserved = !check_by_itself(lease);
-    }
+    const shm::MonotonicNs until = shm::next_self_check(deadline);
+    sleep_until(lease, until, ready);
+    if (until != deadline && shm::monotonic_now() >= until) unserved = !check_by_itself(lease);
   };
   const auto over = [&] {
-    return unserved || !awaits_reply(lease, shm::load_slot(word)) || lease.stop_.stop_requested();
+    return unserved || ready() || !awaits_reply(lease, shm::load_slot(word)) ||
+           lease.stop_.stop_requested();
   };
-  const bool ended = sides_[lease.slot_].waiting.wait(over, sleep, lease.deadline_ns_);
+  const bool ended = waiting.wait(over, sleep, deadline);
+  // After the look at the word: what came before the reply is found here.
+  if (ready()) return WaitEnd::kReady;
   if (unserved) return WaitEnd::kUnserved;
   return !ended || lease.stop_.stop_requested() ? WaitEnd::kGivenUp : WaitEnd::kReplied;
+}
+
+ClientCore::WaitEnd ClientCore::await_reply(const Lease& lease) {
+  SlotSide& side = sides_[lease.slot_];
+  if (side.tools != nullptr) [[unlikely]]
+    return await_reply_and_tools(lease);
+  return await(lease, side.waiting, lease.deadline_ns_, [] { return false; });
+}
+
+ClientCore::WaitEnd ClientCore::await_lanes(const Lease& lease, shm::AdaptiveWait& waiting,
+                                            shm::MonotonicNs deadline,
+                                            const std::function<bool()>& ready) {
+  return await(lease, waiting, deadline, ready);
 }
 
 // What a caller does that has slept for long. False when nobody is left who would end its call.
@@ -44,7 +61,8 @@ bool ClientCore::check_by_itself(const Lease& lease) {
   return supervisor_.check_seat(joined_.segment->seat_of(lease.slot_));
 }
 
-void ClientCore::sleep_until_replied(const Lease& lease, shm::MonotonicNs until) const {
+template <class Ready>
+void ClientCore::sleep_until(const Lease& lease, shm::MonotonicNs until, const Ready& ready) const {
   auto& word = pool_.word(lease.slot_);
   // Made only here: a wait that is over before it sleeps pays for no callback.
   const std::stop_callback wakes(lease.stop_, [&] { wake_caller(lease); });
@@ -52,8 +70,10 @@ void ClientCore::sleep_until_replied(const Lease& lease, shm::MonotonicNs until)
   while (awaits_reply(lease, seen)) {
     const auto flags = static_cast<shm::SlotFlags>(seen.flags | layout::kFlagCallerSleeps);
     if (seen.flags == flags || shm::try_set_flags(word, seen, flags)) {
-      // After the flag is set: either the stop is seen here, or wake_caller() changes the word.
-      if (lease.stop_.stop_requested()) return;
+      seen.flags = flags;
+      // After the flag is set: either the stop, or the frame, is seen here, or who brings it
+      // changes the word.
+      if (lease.stop_.stop_requested() || ready()) return;
       shm::futex_wait(shm::futex_half(word), static_cast<std::uint32_t>(seen.pack()), until);
       return;
     }
@@ -85,7 +105,15 @@ Result<ReplyView> ClientCore::wait(Lease& lease) {
 }
 
 Result<ReplyView> ClientCore::wait_and_read(Lease& lease) {
-  if (const WaitEnd end = await_reply(lease); end != WaitEnd::kReplied) {
+  const WaitEnd end = await_reply(lease);
+  // A peer that broke the rules while its call asked for tools.
+  if (end == WaitEnd::kBroken) [[unlikely]]
+    return fail(break_off(lease));
+  return conclude(lease, end);
+}
+
+Result<ReplyView> ClientCore::conclude(Lease& lease, WaitEnd end) {
+  if (end != WaitEnd::kReplied) {
     const shm::SeatIndex seat = joined_.segment->seat_of(lease.slot_);
     const SlotState ended_in = end_call(lease);
     if (ended_in != SlotState::kReplied) {
@@ -150,16 +178,27 @@ Result<ReplyView> ClientCore::read_reply(Lease& lease, const SlotWord& replied) 
   if (frame && frame->head.call_id != call_id_of(lease) && !unread) {
     frame = Error{ErrorCode::kBadFrame, "the reply's frame is of another call"};
   }
-  if (frame && frame->head.kind > wire::PayloadKind::Value) {
-    frame = Error{ErrorCode::kBadFrame, "the reply's payload is of an unknown kind"};
-  }
-  if (!frame) error = std::move(frame).error();
+  Result<ReplyView> view = frame ? view_of(*frame) : Result<ReplyView>(std::move(frame).error());
+  if (!view) error = std::move(view).error();
   if (error) {
     release(lease);
     return fail(*std::move(error));
   }
   joined_.segment->client(owner_).calls.fetch_add(1, std::memory_order_relaxed);
-  return ReplyView{static_cast<PayloadKind>(frame->head.kind), frame->payload};
+  return view;
+}
+
+Error ClientCore::break_off(Lease& lease) {
+  Error error = sides_[lease.slot_].desk->error();
+  release(lease);
+  return error;
+}
+
+Result<ReplyView> view_of(const shm::Frame& frame) {
+  if (frame.head.kind > wire::PayloadKind::Value) {
+    return Error{ErrorCode::kBadFrame, "a payload is of an unknown kind"};
+  }
+  return ReplyView{static_cast<PayloadKind>(frame.head.kind), frame.payload};
 }
 
 }  // namespace slotring::internal

@@ -32,6 +32,8 @@
 #include "slotring/result.h"
 #include "slotring/session.h"
 #include "slotring/statistics.h"
+#include "slotring/stream.h"
+#include "slotring/tools.h"
 
 namespace slotring {
 
@@ -56,9 +58,14 @@ class [[nodiscard]] Reply {
 
  private:
   friend class Client;
+  friend class Stream;
   Reply(Lease lease, ReplyView view) : lease_(std::move(lease)), view_(view) {}
+  // Of a call without a slot of its own.
+  explicit Reply(OwnedPayload owned)
+      : owned_(std::move(owned)), view_{owned_.kind(), owned_.data()} {}
 
   Lease lease_;
+  OwnedPayload owned_;
   ReplyView view_;
 };
 
@@ -87,6 +94,21 @@ class Client {
   // Errors: POOL_SATURATED, DEADLINE_EXCEEDED, CANCELLED, POOL_DRAINING, WORKER_UNAVAILABLE,
   // FORKED; with a session, those of Session::call().
   Result<Lease> claim(const CallOptions& options = {});
+
+  // A call that carries a stream; see stream.h. Returns when the call is sent. Errors: those of
+  // claim() and Lease::submit().
+  Result<Stream> stream(std::string_view method, Payload payload,
+                        const StreamOptions& options = {});
+  // The same, telling each item to `on_item` on this thread, and then the call's outcome: what the
+  // generator returned, or nothing when `on_item` stopped it. Sends nothing to the handler but
+  // `payload`. Errors: as call(), after the items that came.
+  Result<Reply> stream(std::string_view method, Payload payload, const OnItem& on_item,
+                       const StreamOptions& options = {});
+
+  // Gives the handlers of this client's calls a tool; see tools.h. At any time; calls that were
+  // sent before do not have it. Errors: ALREADY_EXISTS, INVALID_ARGUMENT (the name has 1 to 63
+  // bytes), FORKED.
+  Status add_tool(std::string_view name, Tool tool);
 
   // A session of the pool; see session.h. Nothing is sent, and no error is possible, before its
   // first call.
@@ -128,6 +150,10 @@ class Client {
   static Result<Reply> call_uncounted(internal::ClientCore& core, std::string_view method,
                                       Payload payload, const CallOptions& options,
                                       std::uint64_t started_ns);
+
+  static Result<Reply> call_nested(internal::ClientCore& core, internal::ToolDesk& desk,
+                                   std::string_view method, Payload payload,
+                                   const CallOptions& options);
 
   explicit Client(std::unique_ptr<internal::ClientCore> core);
 

@@ -30,6 +30,8 @@
 
 namespace slotring {
 
+class Reply;
+
 namespace internal {
 class ClientCore;
 }
@@ -102,6 +104,7 @@ class [[nodiscard]] Lease {
 
  private:
   friend class internal::ClientCore;
+  friend class Reply;
 
   Lease() = default;
 

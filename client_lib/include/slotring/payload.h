@@ -5,9 +5,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <new>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace slotring {
 
@@ -18,6 +21,8 @@ enum class PayloadKind : std::uint8_t {
   kBytes = 1,
   kValue = 2,  // one finished FlexBuffers buffer: any JSON-like value
 };
+
+class OwnedPayload;
 
 class Payload {
  public:
@@ -34,12 +39,44 @@ class Payload {
     payload.kind_ = PayloadKind::kValue;
     return payload;
   }
+  Payload(const OwnedPayload& owned);
 
   PayloadKind kind() const { return kind_; }
   std::span<const std::byte> data() const { return data_; }
 
  private:
   std::span<const std::byte> data_;
+  PayloadKind kind_ = PayloadKind::kEmpty;
+};
+
+// A payload that owns its bytes, which are 64-byte aligned.
+class OwnedPayload {
+ public:
+  OwnedPayload() = default;
+  // A copy. Throws std::bad_alloc.
+  explicit OwnedPayload(Payload payload);
+  OwnedPayload(OwnedPayload&& other) noexcept
+      : bytes_(std::move(other.bytes_)),
+        size_(std::exchange(other.size_, 0)),
+        kind_(std::exchange(other.kind_, PayloadKind::kEmpty)) {}
+  OwnedPayload& operator=(OwnedPayload&& other) noexcept {
+    bytes_ = std::move(other.bytes_);
+    size_ = std::exchange(other.size_, 0);
+    kind_ = std::exchange(other.kind_, PayloadKind::kEmpty);
+    return *this;
+  }
+
+  PayloadKind kind() const { return kind_; }
+  std::span<const std::byte> data() const { return {bytes_.get(), size_}; }
+
+ private:
+  static constexpr std::align_val_t kAlignment{64};
+  struct Delete {
+    void operator()(std::byte* bytes) const { ::operator delete[](bytes, kAlignment); }
+  };
+
+  std::unique_ptr<std::byte[], Delete> bytes_;
+  std::size_t size_ = 0;
   PayloadKind kind_ = PayloadKind::kEmpty;
 };
 

@@ -1,0 +1,298 @@
+#include "client_lib/stream_call.h"
+
+#include <cstring>
+
+namespace slotring::internal {
+
+using layout::LaneFrameKind;
+
+namespace {
+
+constexpr std::uint32_t kBatchFrames = layout::kStreamEntries / 4;
+
+// Something of this thread's, to be told from others by.
+const void* this_thread() {
+  static thread_local const char mark = 0;
+  return &mark;
+}
+
+Error ended() {
+  return Error{ErrorCode::kCancelled, "the stream's call has ended; finish() says how"};
+}
+
+}  // namespace
+
+StreamCall::StreamCall(ClientCore& core, Lease lease, bool writes)
+    : core_(&core),
+      lease_(std::move(lease)),
+      lanes_(&core.lanes(lease_)),
+      desk_(core.desk(lease_)),
+      batch_bytes_(lanes_->stream_out.max_bytes() / 4),
+      writing_(writes ? kIdle : kClosed) {}
+
+StreamCall::~StreamCall() {
+  // Relaxed: nobody else uses it any more.
+  writing_.store(kClosed, std::memory_order_relaxed);
+  cancel();
+}
+
+// ---- the reading end
+
+void StreamCall::release_read() {
+  unreleased_frames_ = 0;
+  unreleased_bytes_ = 0;
+  if (!lanes_->stream_in.holds()) return;
+  lanes_->stream_in.release();
+  core_->tell_worker(lease_);
+}
+
+bool StreamCall::is_late() const {
+  const shm::MonotonicNs deadline = ClientCore::deadline_of(lease_);
+  return ClientCore::stop_requested(lease_) ||
+         (deadline != shm::kNever && shm::monotonic_now() >= deadline);
+}
+
+Result<std::optional<ReplyView>> StreamCall::next() {
+  if (Status usable = core_->check_process(); !usable) return std::move(usable).error();
+  for (;;) {
+    if (outcome_ && !*outcome_) return outcome_->error();
+    if (finished_) return std::optional<ReplyView>();
+    if (!items_ended_ && lanes_->stream_in.ready() && !ClientCore::stop_requested(lease_)) {
+      // What was returned before is read: its room goes back in batches.
+      if (unreleased_frames_ >= kBatchFrames || unreleased_bytes_ >= batch_bytes_) {
+        release_read();
+        if (!outcome_ && is_late()) return conclude(WaitEnd::kGivenUp);
+      }
+      Result<std::optional<ReplyView>> item = take();
+      if (!item || *item) return item;
+      continue;  // that was the last
+    }
+    if (outcome_) return std::optional<ReplyView>();
+    if (const WaitEnd end = await_item(); end != WaitEnd::kReady) return conclude(end);
+  }
+}
+
+Result<std::optional<ReplyView>> StreamCall::take() {
+  const Result<shm::LaneFrame> frame = lanes_->stream_in.next();
+  if (!frame) return end_with(frame.error());
+  ++unreleased_frames_;
+  unreleased_bytes_ += frame->frame.payload.size();
+  if (frame->kind == LaneFrameKind::kEnd) {
+    items_ended_ = true;
+    return std::optional<ReplyView>();
+  }
+  if (frame->kind != LaneFrameKind::kItem) {
+    return end_with(Error{ErrorCode::kBadFrame, "a frame in a stream is of another lane's kind"});
+  }
+  if (std::optional<Error> error = shm::error_of(frame->frame)) return end_with(*std::move(error));
+  Result<ReplyView> view = view_of(frame->frame);
+  if (!view) return end_with(std::move(view).error());
+  return std::optional<ReplyView>(*view);
+}
+
+StreamCall::WaitEnd StreamCall::await_item() {
+  release_read();
+  const auto has_item = [&] { return !items_ended_ && lanes_->stream_in.ready(); };
+  for (;;) {
+    const WaitEnd end = core_->await_lanes(lease_, reading_, ClientCore::deadline_of(lease_), [&] {
+      return has_item() || (desk_ != nullptr && desk_->pending());
+    });
+    if (end != WaitEnd::kReady) return end;
+    if (is_late()) return WaitEnd::kGivenUp;
+    if (has_item()) return end;
+    if (!desk_->attend(lease_)) return WaitEnd::kBroken;
+  }
+}
+
+Result<std::optional<ReplyView>> StreamCall::conclude(WaitEnd end) {
+  close_writing();
+  outcome_.emplace(core_->end_wait(lease_, end));
+  if (!*outcome_) return outcome_->error();
+  // A reply that was there when the wait was given up; with items before it, maybe.
+  if (!items_ended_ && lanes_->stream_in.ready()) return take();
+  return std::optional<ReplyView>();
+}
+
+Result<std::optional<ReplyView>> StreamCall::end_with(Error error) {
+  end_early(error, error.category());
+  return error;
+}
+
+void StreamCall::cancel() {
+  end_early(Error{ErrorCode::kCancelled, "the stream was cancelled"}, ErrorCategory::kNone);
+}
+
+void StreamCall::end_early(Error error, ErrorCategory counted_as) {
+  if (finished_ || (outcome_ && !*outcome_)) return;
+  close_writing();
+  if (outcome_) {
+    lease_.release();
+  } else {
+    core_->end_unread(lease_, counted_as);
+  }
+  outcome_.emplace(std::move(error));
+}
+
+Status StreamCall::status() const {
+  if (outcome_ && !*outcome_) return outcome_->error();
+  return Done{};
+}
+
+Result<std::pair<Lease, ReplyView>> StreamCall::finish() {
+  if (finished_) {
+    return Error{ErrorCode::kInvalidArgument, "finish() has given the stream's outcome already"};
+  }
+  for (;;) {
+    const Result<std::optional<ReplyView>> item = next();
+    if (!item) return item.error();
+    if (!*item) break;
+  }
+  finished_ = true;
+  return std::pair(std::move(lease_), **outcome_);
+}
+
+// ---- the writing end
+
+Status StreamCall::begin_write() {
+  if (space_holder_.load(std::memory_order_relaxed) == this_thread()) {
+    // A space() without its commit(): that space is given again, unless it was closed meanwhile.
+    if (writing_.load(std::memory_order_relaxed) == kClosed) return ended();
+    return Done{};
+  }
+  std::uint32_t seen = kIdle;
+  // Acquire: partner of the release in end_write(), of another thread maybe.
+  if (writing_.compare_exchange_strong(seen, kWriting, std::memory_order_acquire)) return Done{};
+  return ended();
+}
+
+void StreamCall::end_write() {
+  space_holder_.store(nullptr, std::memory_order_relaxed);
+  std::uint32_t seen = kWriting;
+  // Release: what was written comes before whatever the reading end does with the slot.
+  if (writing_.compare_exchange_strong(seen, kIdle, std::memory_order_release)) return;
+  writing_.store(kClosed, std::memory_order_release);
+  shm::futex_wake(shm::futex_half(writing_), 1);
+}
+
+void StreamCall::close_writing() {
+  std::uint32_t seen = kIdle;
+  while (seen != kClosed) {
+    const bool own =
+        seen == kWriting && space_holder_.load(std::memory_order_relaxed) == this_thread();
+    const std::uint32_t next = seen == kIdle || own ? kClosed : kClosing;
+    // Acquire: partner of the releases in end_write().
+    if (!writing_.compare_exchange_strong(seen, next, std::memory_order_acquire)) continue;
+    if (next == kClosed) return;
+    core_->wake_caller(lease_);  // it may wait for room
+    while ((seen = writing_.load(std::memory_order_acquire)) == kClosing) {
+      shm::futex_wait(shm::futex_half(writing_), kClosing, shm::kNever);
+    }
+  }
+}
+
+Status StreamCall::await_room(std::uint64_t bytes) {
+  shm::LaneWriter& out = lanes_->stream_out;
+  // Also of a writer that never waits.
+  const bool look = ++writes_ % kBatchFrames == 0;
+  if (ClientCore::stop_requested(lease_) || (look && is_late())) {
+    return core_->given_up_error(lease_);
+  }
+  if (look && !core_->is_under_way(lease_)) return ended();
+  if (out.has_room(bytes)) return Done{};
+  const auto closing = [&] { return writing_.load(std::memory_order_relaxed) == kClosing; };
+  for (;;) {
+    const WaitEnd end = core_->await_lanes(
+        lease_, waiting_for_room_, ClientCore::deadline_of(lease_),
+        [&] { return closing() || out.has_room(bytes) || (desk_ != nullptr && desk_->pending()); });
+    if (end != WaitEnd::kReady) return write_error(end);
+    if (closing()) return ended();
+    if (out.has_room(bytes)) return Done{};
+    if (Status attended = desk_->attend(lease_); !attended) return attended;
+    if (is_late()) return core_->given_up_error(lease_);
+  }
+}
+
+Error StreamCall::write_error(WaitEnd end) const {
+  if (end == WaitEnd::kGivenUp) return core_->given_up_error(lease_);
+  if (end == WaitEnd::kUnserved) {
+    return Error{ErrorCode::kWorkerLost, "the stream's worker is gone; finish() says more"};
+  }
+  return ended();
+}
+
+Result<std::span<std::byte>> StreamCall::give_space(std::size_t bytes) {
+  if (writing_finished_) {
+    return Error{ErrorCode::kInvalidArgument, "finish_writing() has ended what is written"};
+  }
+  if (Status room = await_room(bytes); !room) return std::move(room).error();
+  return lanes_->stream_out.space(bytes);
+}
+
+Status StreamCall::send(LaneFrameKind kind, PayloadKind payload, std::size_t bytes) {
+  Status sent =
+      lanes_->stream_out.commit(kind, {.kind = static_cast<wire::PayloadKind>(payload)}, bytes);
+  if (sent) core_->tell_worker(lease_);
+  return sent;
+}
+
+Status StreamCall::write(Payload item) {
+  if (Status usable = core_->check_process(); !usable) return usable;
+  if (Status begun = begin_write(); !begun) return begun;
+  const std::span<const std::byte> data = item.data();
+  const Result<std::span<std::byte>> space = give_space(data.size());
+  Status sent = Done{};
+  if (space) {
+    if (!data.empty()) std::memcpy(space->data(), data.data(), data.size());
+    sent = send(LaneFrameKind::kItem, item.kind(), data.size());
+  } else {
+    sent = space.error();
+  }
+  end_write();
+  return sent;
+}
+
+Result<std::span<std::byte>> StreamCall::space(std::size_t bytes) {
+  if (Status usable = core_->check_process(); !usable) return std::move(usable).error();
+  if (Status begun = begin_write(); !begun) return std::move(begun).error();
+  Result<std::span<std::byte>> space = give_space(bytes);
+  if (space) {
+    given_bytes_ = bytes;
+    space_holder_.store(this_thread(), std::memory_order_relaxed);
+  } else {
+    end_write();
+  }
+  return space;
+}
+
+Status StreamCall::commit(PayloadKind kind, std::size_t bytes) {
+  if (Status usable = core_->check_process(); !usable) return usable;
+  if (space_holder_.load(std::memory_order_relaxed) != this_thread()) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "commit() without a space() of this thread before it"};
+  }
+  if (bytes > given_bytes_) {
+    return Error{ErrorCode::kPayloadTooLarge, "commit() of " + std::to_string(bytes) +
+                                                  " bytes where space() gave " +
+                                                  std::to_string(given_bytes_)};
+  }
+  // By this thread, at its reading end.
+  if (writing_.load(std::memory_order_relaxed) == kClosed) {
+    space_holder_.store(nullptr, std::memory_order_relaxed);
+    return ended();
+  }
+  Status sent = send(LaneFrameKind::kItem, kind, bytes);
+  end_write();
+  return sent;
+}
+
+Status StreamCall::finish_writing() {
+  if (Status usable = core_->check_process(); !usable) return usable;
+  if (Status begun = begin_write(); !begun) return begun;
+  const Result<std::span<std::byte>> space = give_space(0);
+  Status sent = space ? send(LaneFrameKind::kEnd, PayloadKind::kEmpty, 0) : Status(space.error());
+  if (sent) writing_finished_ = true;
+  end_write();
+  return sent;
+}
+
+}  // namespace slotring::internal

@@ -1,0 +1,96 @@
+// The call of a Stream: its two ends (stream.h says which thread may use which).
+//
+// The reading end owns the lease, and alone ends the call. Before it does, it closes the writing
+// end: else an item could be written into a slot that is another call's already. One word guards
+// that, two uncontended atomic operations a write; nobody waits for anybody but at the end.
+//
+// Items that were read are released in batches: one store, and one look whether the worker waits,
+// for a quarter of the ring or of the window, and before a sleep.
+
+#ifndef SLOTRING_CLIENT_LIB_STREAM_CALL_H_
+#define SLOTRING_CLIENT_LIB_STREAM_CALL_H_
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include "client_lib/client_core.h"
+#include "slotring/stream.h"
+
+namespace slotring::internal {
+
+class StreamCall {
+ public:
+  // `lease` is submitted, and attends to a stream.
+  StreamCall(ClientCore& core, Lease lease, bool writes);
+  ~StreamCall();
+  StreamCall(const StreamCall&) = delete;
+  StreamCall& operator=(const StreamCall&) = delete;
+
+  // The reading end.
+  Result<std::optional<ReplyView>> next();
+  Status status() const;
+  // The lease goes with the reply.
+  Result<std::pair<Lease, ReplyView>> finish();
+  void cancel();
+
+  // The writing end.
+  Status write(Payload item);
+  Result<std::span<std::byte>> space(std::size_t bytes);
+  Status commit(PayloadKind kind, std::size_t bytes);
+  Status finish_writing();
+
+ private:
+  using WaitEnd = ClientCore::WaitEnd;
+  // Who has the writing end. kClosing: a writer is at it, and the reading end waits to close it.
+  enum Writing : std::uint32_t { kIdle, kWriting, kClosing, kClosed };
+
+  void release_read();
+  bool is_late() const;
+  // The item that is there; nothing when that was the end of them.
+  Result<std::optional<ReplyView>> take();
+  // Waits for an item, answering tools; kReady when there is one.
+  WaitEnd await_item();
+  // Ends the call by its reply, or by what ended the wait for it. The outcome is kept.
+  Result<std::optional<ReplyView>> conclude(WaitEnd end);
+  Result<std::optional<ReplyView>> end_with(Error error);
+  void end_early(Error error, ErrorCategory counted_as);
+
+  Status begin_write();
+  void end_write();
+  void close_writing();
+  // Between begin_write() and end_write(), all of these.
+  Status await_room(std::uint64_t bytes);  // answering tools
+  Error write_error(WaitEnd end) const;
+  Result<std::span<std::byte>> give_space(std::size_t bytes);
+  Status send(layout::LaneFrameKind kind, PayloadKind payload, std::size_t bytes);
+
+  ClientCore* core_;
+  Lease lease_;
+  shm::CallLanes* lanes_;
+  ToolDesk* desk_;  // null: the client has no tools
+  std::uint64_t batch_bytes_;
+
+  // Of the reading end.
+  std::uint32_t unreleased_frames_ = 0;
+  std::uint64_t unreleased_bytes_ = 0;
+  bool items_ended_ = false;
+  std::optional<Result<ReplyView>> outcome_;
+  bool finished_ = false;
+  shm::AdaptiveWait reading_;
+
+  // Of the writing end.
+  alignas(64) std::atomic<std::uint32_t> writing_;
+  // The thread that was given space and has not committed it; it has the writing end meanwhile.
+  std::atomic<const void*> space_holder_{nullptr};
+  std::size_t given_bytes_ = 0;
+  std::uint32_t writes_ = 0;
+  bool writing_finished_ = false;
+  shm::AdaptiveWait waiting_for_room_;
+};
+
+}  // namespace slotring::internal
+
+#endif  // SLOTRING_CLIENT_LIB_STREAM_CALL_H_

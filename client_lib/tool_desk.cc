@@ -1,0 +1,329 @@
+#include "client_lib/tool_desk.h"
+
+#include <cxxabi.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <utility>
+
+#include "client_lib/client_core.h"
+
+namespace slotring::internal {
+
+using layout::LaneFrameKind;
+using shm::kNever;
+using shm::MonotonicNs;
+using WaitEnd = ClientCore::WaitEnd;
+
+thread_local ToolDesk::Running* ToolDesk::innermost_ = nullptr;
+
+namespace {
+
+// A copy of what a frame carries, which view_of() has checked.
+OwnedPayload copy_of(const ReplyView& view) {
+  switch (view.kind) {
+    case PayloadKind::kEmpty:
+      return {};
+    case PayloadKind::kBytes:
+      return OwnedPayload(Payload(view.bytes));
+    case PayloadKind::kValue:
+      break;
+  }
+  const auto* data = reinterpret_cast<const std::uint8_t*>(view.bytes.data());
+  return OwnedPayload(Payload::value({data, view.bytes.size()}));
+}
+
+MonotonicNs earlier(MonotonicNs one, MonotonicNs other) {
+  return one == kNever || (other != kNever && other < one) ? other : one;
+}
+
+bool has_passed(MonotonicNs deadline) {
+  return deadline != kNever && shm::monotonic_now() >= deadline;
+}
+
+std::string type_of_current_exception() {
+  const std::type_info* type = abi::__cxa_current_exception_type();
+  if (type == nullptr) return {};
+  int status = 0;
+  const std::unique_ptr<char, void (*)(void*)> readable(
+      abi::__cxa_demangle(type->name(), nullptr, nullptr, &status), std::free);
+  return readable ? readable.get() : type->name();
+}
+
+Error raised(std::string message) {
+  return Error{.code = ErrorCode::kHandlerRaised,
+               .message = std::move(message),
+               .python_type = type_of_current_exception()};
+}
+
+Result<ToolReply> call_guarded(const Tool& tool, const ToolCall& call) {
+  try {
+    return tool(call);
+  } catch (const Exception& exception) {
+    return exception.error();
+  } catch (const std::exception& exception) {
+    return raised(exception.what());
+  } catch (const abi::__forced_unwind&) {
+    throw;  // the thread is being cancelled
+  } catch (...) {
+    return raised("the tool threw something that is no std::exception");
+  }
+}
+
+Error too_large(const char* what, std::size_t bytes, std::uint64_t most) {
+  return Error{ErrorCode::kPayloadTooLarge, std::string(what) + " of " + std::to_string(bytes) +
+                                                " bytes is larger than its call's window takes, " +
+                                                std::to_string(most)};
+}
+
+}  // namespace
+
+std::string ToolTable::names() const {
+  std::string names;
+  for (const auto& [name, tool] : tools_) names += (names.empty() ? "" : ", ") + name;
+  return names;
+}
+
+void ToolDesk::begin(const ToolTable& tools) {
+  tools_ = &tools;
+  attended_ = false;
+  error_.reset();
+  nested_calls_ = 0;
+  waiting_nested_ = nullptr;
+  given_up_nested_.clear();
+}
+
+bool ToolDesk::pending() {
+  const std::scoped_lock lock(look_);
+  return error_ || (!attended_ && lanes_->tools_in.ready());
+}
+
+Status ToolDesk::attend(const Lease& lease) {
+  {
+    const std::scoped_lock lock(look_);
+    if (error_) return *error_;
+    if (attended_) return Done{};
+    attended_ = true;
+  }
+  for (;;) {
+    Status handled = Done{};
+    // What a frame says may take as long as its tool does.
+    while (handled && lanes_->tools_in.ready() && !ClientCore::stop_requested(lease) &&
+           !has_passed(ClientCore::deadline_of(lease))) {
+      handled = handle_next(lease);
+    }
+    {
+      const std::scoped_lock lock(look_);
+      const bool over = ClientCore::stop_requested(lease) ||
+                        has_passed(ClientCore::deadline_of(lease)) || !handled;
+      if (!over && lanes_->tools_in.ready()) continue;
+      attended_ = false;
+    }
+    // Others may wait, who are to know.
+    if (!handled) core_->wake_caller(lease);
+    return handled;
+  }
+}
+
+Status ToolDesk::break_rules(std::string what) {
+  const std::scoped_lock lock(look_);
+  if (!error_) error_ = Error{ErrorCode::kBadFrame, std::move(what)};
+  return *error_;
+}
+
+Status ToolDesk::handle_next(const Lease& lease) {
+  const Result<shm::LaneFrame> frame = lanes_->tools_in.next();
+  if (!frame) {
+    const std::scoped_lock lock(look_);
+    error_ = frame.error();
+    return *error_;
+  }
+  switch (frame->kind) {
+    case LaneFrameKind::kToolCall:
+      return answer(lease, *frame);
+    case LaneFrameKind::kNestedReply:
+      return take_nested_reply(lease, *frame);
+    default:
+      return break_rules("a frame among those of tools is of a kind that no worker sends there");
+  }
+}
+
+Status ToolDesk::answer(const Lease& lease, const shm::LaneFrame& frame) {
+  const wire::RarePart* rare = frame.frame.rare;
+  if (rare == nullptr || rare->method_name() == nullptr) {
+    return break_rules("a tool is called without a name");
+  }
+  const Result<ReplyView> view = view_of(frame.frame);
+  if (!view) return break_rules(view.error().message);
+  const std::string name = rare->method_name()->str();
+  const OwnedPayload argument = copy_of(*view);
+  const std::uint64_t call_id = frame.frame.head.call_id;
+  const MonotonicNs deadline =
+      earlier(ClientCore::deadline_of(lease), frame.frame.head.deadline_ns);
+  lanes_->tools_in.release();
+  core_->tell_worker(lease);
+  const Result<ToolReply> reply = run(lease, name, argument, deadline);
+  {
+    const std::scoped_lock lock(look_);
+    if (error_) return *error_;  // in a nested call
+  }
+  return send_reply(lease, call_id, reply);
+}
+
+Result<ToolReply> ToolDesk::run(const Lease& lease, std::string_view name,
+                                const OwnedPayload& argument, MonotonicNs deadline) {
+  const Tool* tool = tools_->find(name);
+  if (tool == nullptr) {
+    return Error{ErrorCode::kToolNotFound, "the caller has no tool \"" + std::string(name) +
+                                               "\"; it has: " + tools_->names()};
+  }
+  const std::uint32_t depth = innermost_ == nullptr ? 1 : innermost_->depth + 1;
+  if (depth > kMaxToolDepth) {
+    return Error{ErrorCode::kInvalidArgument, "tools that call handlers that call tools are " +
+                                                  std::to_string(kMaxToolDepth) +
+                                                  " deep already, and that is the limit"};
+  }
+  const std::function<bool()> gone = [&] {
+    return !core_->is_under_way(lease) || ClientCore::stop_requested(lease) || has_passed(deadline);
+  };
+  Running running{core_, this, &lease, deadline, depth, innermost_};
+  struct Scope {
+    explicit Scope(Running& tool) { innermost_ = &tool; }
+    ~Scope() { innermost_ = innermost_->outer; }
+  } scope(running);
+  return call_guarded(*tool, ToolCall(name, argument, gone, deadline));
+}
+
+bool ToolDesk::await_room(const Lease& lease, std::uint64_t bytes) {
+  shm::LaneWriter& out = lanes_->tools_out;
+  return core_->await_lanes(lease, waiting_, ClientCore::deadline_of(lease), [&] {
+    return out.has_room(bytes, /*with_envelope=*/true);
+  }) == WaitEnd::kReady;
+}
+
+Status ToolDesk::send(const Lease& lease, LaneFrameKind kind, shm::FrameHead head, Payload payload,
+                      const shm::RareHead& rare) {
+  const std::span<const std::byte> data = payload.data();
+  shm::LaneWriter& out = lanes_->tools_out;
+  const Result<std::span<std::byte>> space = out.space(data.size(), /*with_envelope=*/true);
+  if (!space) return space.error();
+  if (!data.empty()) std::memcpy(space->data(), data.data(), data.size());
+  head.generation = ClientCore::generation_of(lease);
+  head.kind = static_cast<wire::PayloadKind>(payload.kind());
+  Status sent = out.commit(kind, head, data.size(), rare);
+  if (sent) core_->tell_worker(lease);
+  return sent;
+}
+
+Status ToolDesk::send_reply(const Lease& lease, std::uint64_t call_id,
+                            const Result<ToolReply>& reply) {
+  std::optional<Error> error;
+  Payload payload;
+  if (reply) payload = reply->payload();
+  const std::uint64_t most = lanes_->tools_out.max_bytes(/*with_envelope=*/true);
+  if (!reply) {
+    error = reply.error();
+  } else if (payload.data().size() > most) {
+    error = too_large("the tool's reply", payload.data().size(), most);
+    payload = {};
+  }
+  // Without room there is nobody left to read it.
+  if (!await_room(lease, payload.data().size())) return Done{};
+  Status sent = send(lease, LaneFrameKind::kToolReply, {.call_id = call_id}, payload,
+                     {.error = error ? &*error : nullptr});
+  if (!sent) {
+    const std::scoped_lock lock(look_);
+    error_ = sent.error();
+  }
+  return sent;
+}
+
+Status ToolDesk::take_nested_reply(const Lease& lease, const shm::LaneFrame& frame) {
+  const std::uint64_t id = frame.frame.head.call_id;
+  if (std::erase(given_up_nested_, id) == 0) {
+    Nested* nested = waiting_nested_;
+    while (nested != nullptr && nested->id != id) nested = nested->outer;
+    if (nested == nullptr || nested->outcome) {
+      return break_rules("a reply to a nested call that nobody made");
+    }
+    const Result<ReplyView> view = view_of(frame.frame);
+    if (!view) return break_rules(view.error().message);
+    if (std::optional<Error> error = shm::error_of(frame.frame)) {
+      nested->outcome.emplace(*std::move(error));
+    } else {
+      nested->outcome.emplace(copy_of(*view));
+    }
+  }
+  lanes_->tools_in.release();
+  core_->tell_worker(lease);
+  return Done{};
+}
+
+ToolDesk* ToolDesk::serving_here(const ClientCore& core) {
+  for (const Running* tool = innermost_; tool != nullptr; tool = tool->outer) {
+    if (tool->core == &core) return tool->desk;
+  }
+  return nullptr;
+}
+
+Error ToolDesk::ended_error(const Lease& lease) const {
+  if (ClientCore::stop_requested(lease)) {
+    return Error{ErrorCode::kCancelled, "the call whose tool called was cancelled"};
+  }
+  if (has_passed(ClientCore::deadline_of(lease))) {
+    return Error{ErrorCode::kDeadlineExceeded, "the deadline of the call whose tool called passed"};
+  }
+  return Error{ErrorCode::kWorkerLost, "the call whose tool called has ended: its worker is gone"};
+}
+
+Result<OwnedPayload> ToolDesk::call_nested(std::string_view method, Payload payload,
+                                           MonotonicNs deadline, const std::stop_token& stop) {
+  const Running* tool = innermost_;
+  while (tool->desk != this) tool = tool->outer;
+  const Lease& lease = *tool->lease;
+  const MonotonicNs until = earlier(tool->deadline, deadline);
+  const std::uint64_t most = lanes_->tools_out.max_bytes(/*with_envelope=*/true);
+  if (payload.data().size() > most) {
+    return too_large("the nested call's payload", payload.data().size(), most);
+  }
+  if (method.empty() || method.size() > layout::kMaxNameBytes) {
+    return Error{ErrorCode::kInvalidArgument, "a method's name has 1 to 63 bytes"};
+  }
+  if (!await_room(lease, payload.data().size())) return ended_error(lease);
+  Nested nested{++nested_calls_, std::nullopt, waiting_nested_};
+  const std::uint16_t id = core_->method_id(method);
+  Status sent = send(lease, LaneFrameKind::kNested,
+                     {.call_id = nested.id, .deadline_ns = until, .method = id}, payload,
+                     {.method_name = id == 0 ? method : std::string_view()});
+  if (!sent) return std::move(sent).error();
+  waiting_nested_ = &nested;
+  Status waited = await_nested(lease, nested, until, stop);
+  waiting_nested_ = nested.outer;
+  if (waited) return *std::move(nested.outcome);
+  if (!nested.outcome) given_up_nested_.push_back(nested.id);
+  return std::move(waited).error();
+}
+
+Status ToolDesk::await_nested(const Lease& lease, const Nested& nested, MonotonicNs deadline,
+                              const std::stop_token& stop) {
+  const std::stop_callback wakes(stop, [&] { core_->wake_caller(lease); });
+  while (!nested.outcome) {
+    const WaitEnd end = core_->await_lanes(lease, waiting_, deadline, [&] {
+      return lanes_->tools_in.ready() || stop.stop_requested();
+    });
+    if (stop.stop_requested()) {
+      return Error{ErrorCode::kCancelled, "the nested call was cancelled"};
+    }
+    if (end == WaitEnd::kGivenUp && !ClientCore::stop_requested(lease)) {
+      return Error{ErrorCode::kDeadlineExceeded,
+                   "the deadline passed before the nested call was answered"};
+    }
+    if (end != WaitEnd::kReady) return ended_error(lease);
+    if (Status handled = handle_next(lease); !handled) return handled;
+  }
+  return Done{};
+}
+
+}  // namespace slotring::internal

@@ -1,0 +1,124 @@
+// Where a call's tools are asked for and answered, and where calls that tools make go out: the
+// tools lanes of one slot, on the client's side.
+//
+// Several threads may wait for one call (the two ends of a stream). Whichever finds a frame attends
+// to it, and the others leave the lanes alone meanwhile. Frames are handled in their order.
+//
+// Nothing that comes from the worker is trusted: a frame that no correct worker sends ends the call
+// with BAD_FRAME. Arguments are copied out of the lane, so that its room goes back before a tool
+// runs, and tools within tools never wait for it.
+
+#ifndef SLOTRING_CLIENT_LIB_TOOL_DESK_H_
+#define SLOTRING_CLIENT_LIB_TOOL_DESK_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "client_lib/shm/adaptive_wait.h"
+#include "client_lib/shm/call_lanes.h"
+#include "slotring/lease.h"
+#include "slotring/tools.h"
+
+namespace slotring::internal {
+
+class ClientCore;
+
+// The tools that a client has; never changed once it is in use.
+class ToolTable {
+ public:
+  // False: there is one of that name.
+  [[nodiscard]] bool try_add(std::string_view name, Tool tool) {
+    return tools_.try_emplace(std::string(name), std::move(tool)).second;
+  }
+  // Null for none.
+  const Tool* find(std::string_view name) const {
+    const auto at = tools_.find(name);
+    return at == tools_.end() ? nullptr : &at->second;
+  }
+  // "a, b"
+  std::string names() const;
+
+ private:
+  std::map<std::string, Tool, std::less<>> tools_;
+};
+
+class ToolDesk {
+ public:
+  // Both outlive this.
+  ToolDesk(ClientCore& core, shm::CallLanes& lanes) : core_(&core), lanes_(&lanes) {}
+
+  // A new call, before it is sent.
+  void begin(const ToolTable& tools);
+
+  // Whether there is a frame that nobody attends to yet. Any thread.
+  bool pending();
+  // Attends to all frames that there are, unless another thread does. Errors: the call is to be
+  // ended with error(). Any thread.
+  Status attend(const Lease& lease);
+  const Error& error() const { return *error_; }
+
+  // The desk of this client whose tool runs on this thread, or null.
+  static ToolDesk* serving_here(const ClientCore& core);
+  // A call made by the tool that runs on this thread.
+  Result<OwnedPayload> call_nested(std::string_view method, Payload payload,
+                                   shm::MonotonicNs deadline, const std::stop_token& stop);
+
+ private:
+  // A tool that runs; the thread's innermost first.
+  struct Running {
+    const ClientCore* core;
+    ToolDesk* desk;
+    const Lease* lease;
+    shm::MonotonicNs deadline;
+    std::uint32_t depth;
+    Running* outer;
+  };
+  // A nested call that waits for its reply.
+  struct Nested {
+    std::uint64_t id;
+    std::optional<Result<OwnedPayload>> outcome;
+    Nested* outer;
+  };
+  static thread_local Running* innermost_;
+
+  // Each error of these is one of the call, and is kept.
+  Status handle_next(const Lease& lease);
+  Status answer(const Lease& lease, const shm::LaneFrame& frame);
+  Status take_nested_reply(const Lease& lease, const shm::LaneFrame& frame);
+  // REQUIRES: await_room().
+  Status send(const Lease& lease, layout::LaneFrameKind kind, shm::FrameHead head, Payload payload,
+              const shm::RareHead& rare);
+  Status send_reply(const Lease& lease, std::uint64_t call_id, const Result<ToolReply>& reply);
+  Status break_rules(std::string what);
+
+  Result<ToolReply> run(const Lease& lease, std::string_view name, const OwnedPayload& argument,
+                        shm::MonotonicNs deadline);
+  // Waits for room for a frame of `bytes` with an envelope. False: the call, or its time, is over.
+  bool await_room(const Lease& lease, std::uint64_t bytes);
+  Status await_nested(const Lease& lease, const Nested& nested, shm::MonotonicNs deadline,
+                      const std::stop_token& stop);
+  Error ended_error(const Lease& lease) const;
+
+  ClientCore* core_;
+  shm::CallLanes* lanes_;
+  const ToolTable* tools_ = nullptr;
+  std::mutex look_;        // guards attended_, and the lanes' reader while nobody attends
+  bool attended_ = false;  // a thread attends: the lanes, and all below, are its alone
+  std::optional<Error> error_;
+  shm::AdaptiveWait waiting_;
+  std::uint64_t nested_calls_ = 0;
+  Nested* waiting_nested_ = nullptr;            // the innermost first
+  std::vector<std::uint64_t> given_up_nested_;  // whose reply may come yet
+};
+
+}  // namespace slotring::internal
+
+#endif  // SLOTRING_CLIENT_LIB_TOOL_DESK_H_

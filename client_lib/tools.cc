@@ -1,0 +1,34 @@
+#include "slotring/tools.h"
+
+#include <cstring>
+
+#include "client_lib/shm/futex.h"
+#include "client_lib/shm/value.h"
+
+namespace slotring {
+
+Payload::Payload(const OwnedPayload& owned) : data_(owned.data()), kind_(owned.kind()) {}
+
+OwnedPayload::OwnedPayload(Payload payload) : size_(payload.data().size()), kind_(payload.kind()) {
+  if (size_ == 0) return;
+  bytes_.reset(static_cast<std::byte*>(::operator new[](size_, kAlignment)));
+  std::memcpy(bytes_.get(), payload.data().data(), size_);
+}
+
+Result<std::vector<std::uint8_t>> ToolCall::value() const {
+  if (kind() != PayloadKind::kValue) {
+    return Error{ErrorCode::kInvalidArgument, "the tool was given raw bytes or nothing, no value"};
+  }
+  return shm::copy_verified_value(bytes());
+}
+
+std::chrono::nanoseconds ToolCall::remaining() const {
+  if (deadline_ns_ == shm::kNever) return std::chrono::nanoseconds::max();
+  const shm::MonotonicNs now = shm::monotonic_now();
+  const std::uint64_t left = deadline_ns_ > now ? deadline_ns_ - now : 0;
+  return std::chrono::nanoseconds(static_cast<std::int64_t>(left));
+}
+
+bool ToolCall::cancelled() const { return (*gone_)(); }
+
+}  // namespace slotring

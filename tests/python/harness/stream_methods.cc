@@ -24,7 +24,9 @@ std::span<const std::byte> bytes_of(const BufferView& buffer) {
 }
 
 PyObject* pair_of(PayloadKind kind, std::span<const std::byte> bytes) {
-  return Py_BuildValue("(iy#)", static_cast<int>(kind), reinterpret_cast<const char*>(bytes.data()),
+  // Python takes a null pointer for None.
+  const char* data = bytes.empty() ? "" : reinterpret_cast<const char*>(bytes.data());
+  return Py_BuildValue("(iy#)", static_cast<int>(kind), data,
                        static_cast<Py_ssize_t>(bytes.size()));
 }
 

@@ -45,7 +45,7 @@ struct AttachOptions {
 
 // A reply, in its slot. The slot is given back when the Reply goes out of scope, so keep it
 // briefly.
-class [[nodiscard]] Reply {
+class Reply {
  public:
   PayloadKind kind() const { return view_.kind; }
   std::span<const std::byte> bytes() const { return view_.bytes; }

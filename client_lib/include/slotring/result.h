@@ -4,6 +4,10 @@
 //     auto reply = client.call("echo", "hi");            // Result<Reply>
 //     if (!reply) log(reply.error().to_string());
 //     use(client.call("echo", "hi").value());            // throws slotring::Exception
+//
+// What a temporary Result holds comes out of it by value, so that it lives as long as it is used:
+//
+//     for (const auto& worker : client.broadcast("load", model).value().workers) ...
 
 #ifndef SLOTRING_RESULT_H_
 #define SLOTRING_RESULT_H_
@@ -28,7 +32,7 @@ class [[nodiscard]] Result {
   // REQUIRES: ok().
   T& operator*() & { return *get(); }
   const T& operator*() const& { return *get(); }
-  T&& operator*() && { return std::move(*get()); }
+  T operator*() && { return std::move(*get()); }
   T* operator->() { return get(); }
   const T* operator->() const { return get(); }
 
@@ -37,7 +41,7 @@ class [[nodiscard]] Result {
     assert(!ok());
     return *std::get_if<1>(&state_);
   }
-  Error&& error() && {
+  Error error() && {
     assert(!ok());
     return std::move(*std::get_if<1>(&state_));
   }
@@ -47,7 +51,7 @@ class [[nodiscard]] Result {
     throw_if_error();
     return *get();
   }
-  T&& value() && {
+  T value() && {
     throw_if_error();
     return std::move(*get());
   }

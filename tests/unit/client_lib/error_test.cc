@@ -3,6 +3,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -76,6 +77,18 @@ TEST(ResultTest, GivesAwayWhatCannotBeCopied) {
   Result<std::unique_ptr<int>> made = std::make_unique<int>(5);
   const std::unique_ptr<int> mine = std::move(made).value();
   EXPECT_EQ(*mine, 5);
+}
+
+// References into it would dangle: for (auto& each : make().value()) ...
+TEST(ResultTest, GivesWhatATemporaryHoldsAwayByValue) {
+  using Temporary = Result<std::vector<int>>;
+  static_assert(std::is_same_v<decltype(std::declval<Temporary>().value()), std::vector<int>>);
+  static_assert(std::is_same_v<decltype(*std::declval<Temporary>()), std::vector<int>>);
+  static_assert(std::is_same_v<decltype(std::declval<Temporary>().error()), Error>);
+  static_assert(std::is_same_v<decltype(std::declval<Temporary&>().value()), std::vector<int>&>);
+  int sum = 0;
+  for (const int each : Temporary(std::vector<int>{1, 2, 3}).value()) sum += each;
+  EXPECT_EQ(sum, 6);
 }
 
 TEST(PayloadTest, KnowsItsKind) {

@@ -40,8 +40,10 @@ Result<std::span<std::byte>> Lease::request(std::size_t bytes) {
   return core_ == nullptr ? void_lease() : core_->request(*this, bytes);
 }
 
-Status Lease::submit(std::string_view method, PayloadKind kind, std::size_t bytes) {
-  return core_ == nullptr ? void_lease() : core_->submit(*this, method, kind, bytes);
+Status Lease::submit(std::string_view method, PayloadKind kind, std::size_t bytes,
+                     std::string_view table_type) {
+  return core_ == nullptr ? void_lease()
+                          : core_->submit(*this, method, kind, bytes, {.table_type = table_type});
 }
 
 Result<ReplyView> Lease::wait() { return core_ == nullptr ? void_lease() : core_->wait(*this); }
@@ -52,7 +54,7 @@ void Lease::release() {
 
 Result<std::vector<std::uint8_t>> Reply::value() const {
   if (kind() != PayloadKind::kValue) {
-    return Error{ErrorCode::kInvalidArgument, "the reply holds raw bytes or nothing, no value"};
+    return Error{ErrorCode::kInvalidArgument, "the reply holds no value"};
   }
   return shm::copy_verified_value(bytes());
 }

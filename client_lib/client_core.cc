@@ -40,11 +40,10 @@ Status send_request(Lease& lease, std::string_view method, Payload payload) {
   Result<std::span<std::byte>> space = lease.request(data.size());
   if (!space) return std::move(space).error();
   if (!data.empty()) std::memcpy(space->data(), data.data(), data.size());
-  return lease.submit(method, payload.kind(), data.size());
-}
-
-Result<ReplyView> exchange(Lease& lease, std::string_view method, Payload payload) {
-  if (Status sent = send_request(lease, method, payload); !sent) return std::move(sent).error();
+  if (Status sent = lease.submit(method, payload.kind(), data.size(), payload.table_type());
+      !sent) {
+    return std::move(sent).error();
+  }
   return lease.wait();
 }
 
@@ -174,7 +173,7 @@ Result<std::span<std::byte>> ClientCore::request(Lease& lease, std::size_t bytes
 }
 
 Status ClientCore::submit(Lease& lease, std::string_view method, PayloadKind kind,
-                          std::size_t bytes) {
+                          std::size_t bytes, const shm::RareHead& parts) {
   if (Status usable = check_process(); !usable) return usable;
   if (lease.phase_ != Lease::Phase::kClaimed) return misuse(kSubmittedAlready);
   if (bytes > lease.granted_bytes_) {
@@ -185,16 +184,17 @@ Status ClientCore::submit(Lease& lease, std::string_view method, PayloadKind kin
   if (method.empty() || method.size() > layout::kMaxNameBytes) {
     return misuse("a method's name has 1 to 63 bytes");
   }
+  if ((kind == PayloadKind::kTable) == parts.table_type.empty()) {
+    return misuse("a table, and nothing else, goes with the fully qualified name of its type");
+  }
   SlotSide& side = sides_[lease.slot_];
   const std::uint16_t id = methods_.find(method, *joined_.segment);
   shm::FrameHead head{call_id_of(lease), lease.deadline_ns_, lease.generation_, id,
                       static_cast<wire::PayloadKind>(kind)};
   // An unknown method still goes to the worker, by its name, which can say what it has.
-  shm::RareHead rare{.method_name = id == 0 ? method : std::string_view(), .session = side.session};
-  // Acquire: partner of the release in add_tool().
-  side.tools = tools_.load(std::memory_order_acquire);
-  if (side.attends != 0 || side.tools != nullptr) [[unlikely]]
-    begin_lanes(lease, head, rare);
+  const shm::RareHead rare{.method_name = id == 0 ? method : std::string_view(),
+                           .session = side.session,
+                           .table_type = parts.table_type};
   if (Status committed = side.writer.commit(head, bytes, rare); !committed) {
     return committed;
   }

@@ -63,7 +63,9 @@ class ClientCore {
   Result<Lease> claim_on(shm::SeatIndex seat, shm::MonotonicNs deadline,
                          const std::stop_token& stop = {});
   Result<std::span<std::byte>> request(Lease& lease, std::size_t bytes);
-  Status submit(Lease& lease, std::string_view method, PayloadKind kind, std::size_t bytes);
+  // `parts`: what the payload consists of, where its kind alone does not say it.
+  Status submit(Lease& lease, std::string_view method, PayloadKind kind, std::size_t bytes,
+                const shm::RareHead& parts = {});
   Result<ReplyView> wait(Lease& lease);
   void release(Lease& lease);
 

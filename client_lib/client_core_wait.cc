@@ -178,27 +178,20 @@ Result<ReplyView> ClientCore::read_reply(Lease& lease, const SlotWord& replied) 
   if (frame && frame->head.call_id != call_id_of(lease) && !unread) {
     frame = Error{ErrorCode::kBadFrame, "the reply's frame is of another call"};
   }
-  Result<ReplyView> view = frame ? view_of(*frame) : Result<ReplyView>(std::move(frame).error());
-  if (!view) error = std::move(view).error();
+  if (frame && frame->head.kind > wire::PayloadKind::Table) {
+    frame = Error{ErrorCode::kBadFrame, "the reply's payload is of an unknown kind"};
+  }
+  if (!frame) error = std::move(frame).error();
   if (error) {
     release(lease);
     return fail(*std::move(error));
   }
   joined_.segment->client(owner_).calls.fetch_add(1, std::memory_order_relaxed);
-  return view;
-}
-
-Error ClientCore::break_off(Lease& lease) {
-  Error error = sides_[lease.slot_].desk->error();
-  release(lease);
-  return error;
-}
-
-Result<ReplyView> view_of(const shm::Frame& frame) {
-  if (frame.head.kind > wire::PayloadKind::Value) {
-    return Error{ErrorCode::kBadFrame, "a payload is of an unknown kind"};
+  ReplyView view{static_cast<PayloadKind>(frame->head.kind), frame->payload};
+  if (frame->rare != nullptr && frame->rare->table_type() != nullptr) {
+    view.table_type = frame->rare->table_type()->string_view();  // in the reader's copy
   }
-  return ReplyView{static_cast<PayloadKind>(frame.head.kind), frame.payload};
+  return view;
 }
 
 }  // namespace slotring::internal

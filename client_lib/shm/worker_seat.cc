@@ -243,10 +243,11 @@ Result<std::span<std::byte>> WorkerSeat::reply_space(const RunningCall& call, st
   return writer(call.slot).payload_space(bytes);
 }
 
-Status WorkerSeat::reply(const RunningCall& call, wire::PayloadKind kind, std::uint64_t bytes) {
+Status WorkerSeat::reply(const RunningCall& call, wire::PayloadKind kind, std::uint64_t bytes,
+                         const RareHead& parts) {
   FrameHead head = call.head;
   head.kind = kind;
-  Status committed = writer(call.slot).commit(head, bytes);
+  Status committed = writer(call.slot).commit(head, bytes, parts);
   if (committed) let_go(call, ErrorCategory::kNone);
   return committed;
 }

@@ -88,7 +88,9 @@ class WorkerSeat {
   Result<std::span<std::byte>> reply_space(const RunningCall& call, std::uint64_t bytes);
 
   // Ends the call with `bytes` of reply, written to reply_space() before.
-  Status reply(const RunningCall& call, wire::PayloadKind kind, std::uint64_t bytes);
+  // `parts`: what the payload consists of, where its kind alone does not say it.
+  Status reply(const RunningCall& call, wire::PayloadKind kind, std::uint64_t bytes,
+               const RareHead& parts = {});
   // Ends the call with an error.
   void fail(const RunningCall& call, const Error& error);
 

@@ -6,6 +6,7 @@
 #include "python_side/native/context.h"
 #include "python_side/native/error.h"
 #include "python_side/native/session_table.h"
+#include "python_side/native/table.h"
 #include "python_side/native/value.h"
 #include "python_side/native/view.h"
 #include "python_side/native/worker.h"
@@ -62,6 +63,7 @@ int execute(PyObject* module) {
                     add_type(module, active_call_spec, state->call_type) &&
                     add_type(module, channel_spec, state->channel_type) &&
                     add_type(module, session_table_spec, state->session_table_type) &&
+                    add_type(module, table_schema_spec, state->table_schema_type) &&
                     add_type(module, worker_spec, state->worker_type);
   return made ? 0 : -1;
 }
@@ -75,6 +77,7 @@ void free_module(void* module) {
   Py_XDECREF(as_object(state->call_type));
   Py_XDECREF(as_object(state->channel_type));
   Py_XDECREF(as_object(state->session_table_type));
+  Py_XDECREF(as_object(state->table_schema_type));
   Py_XDECREF(as_object(state->worker_type));
 }
 

@@ -16,6 +16,7 @@ struct ModuleState {
   PyTypeObject* call_type;
   PyTypeObject* channel_type;
   PyTypeObject* session_table_type;
+  PyTypeObject* table_schema_type;
   PyTypeObject* worker_type;
 };
 

@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 #include "client_lib/shm/worker_seat.h"
 #include "python_side/native/python_ref.h"
@@ -24,6 +25,7 @@ namespace slotring::python {
 struct WrittenReply {
   wire::PayloadKind kind;
   std::uint64_t bytes;
+  std::string_view table_type = {};  // of a table
 };
 
 // Where a payload goes.

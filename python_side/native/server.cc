@@ -8,6 +8,7 @@
 #include "python_side/native/call_session.h"
 #include "python_side/native/channel.h"
 #include "python_side/native/context.h"
+#include "python_side/native/table.h"
 #include "python_side/native/value.h"
 
 namespace slotring::python {
@@ -94,11 +95,9 @@ Status Server::begin(ServedCall& served) {
     if (!session) return std::move(session).error();
     served.session = *std::move(session);
   }
-  if (call.head.flags != 0) [[unlikely]] {
-    served.channel = new_channel(types_.channel, this, &call);
-    if (!served.channel) return take_exception(ErrorCode::kInternal);
-  }
-  Result<Ref> argument = open_request(call);
+  PyObject* table = served.method->request_table.get();
+  Result<Ref> argument =
+      table == nullptr ? open_request(call) : open_table(table, call, slow_path_.describe.get());
   if (!argument) return std::move(argument).error();
   served.argument = *std::move(argument);
   return Done{};
@@ -141,6 +140,9 @@ Result<WrittenReply> Server::write_result(ServedCall& served, PyObject* result) 
   const shm::RunningCall& call = served.running;
   if (std::optional<Error> returned = exception_error(result)) return *std::move(returned);
   SlotSink sink(seat_, call);
+  if (PyObject* table = served.method->reply_table.get(); table != nullptr) [[unlikely]] {
+    return write_table(sink, table, result);
+  }
   // The request sent back as it is, unless the handler released it.
   if (result == served.argument.get() && call.head.kind == wire::PayloadKind::Bytes &&
       views_.viewed(call)) {
@@ -201,7 +203,8 @@ void Server::finish(ServedCall& served, Result<WrittenReply> outcome) {
     served.session.reset();
   }
   if (outcome) {
-    const Status replied = seat_.reply(call, outcome->kind, outcome->bytes);
+    const Status replied =
+        seat_.reply(call, outcome->kind, outcome->bytes, {.table_type = outcome->table_type});
     if (!replied) seat_.fail(call, replied.error());
   } else {
     seat_.fail(call, outcome.error());
@@ -238,6 +241,8 @@ Result<Ref> Server::open_request(const shm::RunningCall& call) {
     }
     case wire::PayloadKind::Value:
       return read_request_value(call);
+    case wire::PayloadKind::Table:
+      return unexpected_table(call, find(call)->name);
     default:
       return kind_not_taken(call.head.kind);
   }

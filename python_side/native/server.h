@@ -39,6 +39,8 @@ struct Method {
   Ref handler;      // handler(request) or handler(request, context)
   bool wants_context;
   bool broadcast_only;  // made by settings, refused to plain calls
+  Ref request_table;    // a TableSchema (table.h); null for none
+  Ref reply_table;
 };
 
 // Python functions for what is rare. See slotring/errors.py.

@@ -69,18 +69,39 @@ void deallocate(PyObject* self) {
   free_object(self);
 }
 
-// One (name, handler, wants_context, broadcast_only) of publish()'s list.
-bool parse_method(PyObject* item, Method& into) {
+// A TableSchema, or None. False with a Python exception.
+bool parse_table(PyObject* item, PyTypeObject* type, Ref& into) {
+  if (item == Py_None) return true;
+  if (PyObject_TypeCheck(item, type) == 0) {
+    PyErr_SetString(PyExc_TypeError, "a table is None or a TableSchema");
+    return false;
+  }
+  into = Ref::share(item);
+  return true;
+}
+
+// One (name, handler, wants_context, broadcast_only, request_table, reply_table) of publish()'s
+// list.
+bool parse_method(PyObject* item, PyTypeObject* table_type, Method& into) {
   PyObject* name = nullptr;
   PyObject* handler = nullptr;
   int wants_context = 0;
   int broadcast_only = 0;
-  if (!PyArg_ParseTuple(item, "UOpp", &name, &handler, &wants_context, &broadcast_only)) {
+  PyObject* request_table = nullptr;
+  PyObject* reply_table = nullptr;
+  if (!PyArg_ParseTuple(item, "UOppOO", &name, &handler, &wants_context, &broadcast_only,
+                        &request_table, &reply_table)) {
     return false;
   }
-  into = Method{text_of(name), Ref::share(name), Ref::share(handler), wants_context != 0,
-                broadcast_only != 0};
-  return true;
+  into = Method{text_of(name),
+                Ref::share(name),
+                Ref::share(handler),
+                wants_context != 0,
+                broadcast_only != 0,
+                {},
+                {}};
+  return parse_table(request_table, table_type, into.request_table) &&
+         parse_table(reply_table, table_type, into.reply_table);
 }
 
 PyObject* publish_methods(PyObject* self, PyObject* arguments) {
@@ -88,10 +109,12 @@ PyObject* publish_methods(PyObject* self, PyObject* arguments) {
   const char* runtime = nullptr;
   double timeout_s = 0;
   if (!PyArg_ParseTuple(arguments, "Osd", &list, &runtime, &timeout_s)) return nullptr;
+  const auto* state = static_cast<ModuleState*>(PyType_GetModuleState(Py_TYPE(self)));
   std::vector<Method> methods;
   std::vector<std::string> names;
   for (Py_ssize_t i = 0; i < PyList_Size(list); ++i) {
-    if (!parse_method(PyList_GetItem(list, i), methods.emplace_back())) return nullptr;
+    PyObject* item = PyList_GetItem(list, i);
+    if (!parse_method(item, state->table_schema_type, methods.emplace_back())) return nullptr;
     names.push_back(methods.back().name);
   }
   if (PyErr_Occurred() != nullptr) return nullptr;

@@ -18,6 +18,7 @@ the caller's payload                             ``request``
 none                                             ``None``
 bytes                                            a read-only memoryview of the slot, no copy
 a value                                          None, bool, int, float, str, bytes, list, dict
+a FlatBuffers table of the user's                see :func:`table`; verified, a copy
 ===============================================  ==============================================
 
 A handler returns one of the same, or any buffer (bytes, bytearray, numpy array of any dtype, ...),
@@ -53,17 +54,20 @@ from slotring._native import Context
 from slotring.errors import CallError, ErrorCode
 from slotring.handlers import handler, service, session_end, session_start, setup, teardown
 from slotring.sessions import Session
+from slotring.tables import Table, table
 
 __all__ = [
     "CallError",
     "Context",
     "ErrorCode",
     "Session",
+    "Table",
     "__version__",
     "handler",
     "service",
     "session_end",
     "session_start",
     "setup",
+    "table",
     "teardown",
 ]

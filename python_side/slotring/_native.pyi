@@ -127,6 +127,23 @@ class Call:
         """Calls the handler here and now, and ends the call: reply(handler(argument)), or fail(),
         without Python code in between and without a view that is left."""
 
+@final
+class TableSchema:
+    """A type of users' FlatBuffers tables (client_lib/shm/table_schema.h)."""
+
+    def __init__(
+        self,
+        binary_schema: Buffer,
+        root: str | None,
+        opener: Callable[[memoryview, int], Any] | None,
+        /,
+    ) -> None:
+        """A handler gets opener(view, 0); without one, the view. Raises Failure."""
+    @property
+    def root(self) -> str: ...
+    def verify(self, table: Buffer, /) -> None:
+        """Raises Failure where it is no finished table of this type."""
+
 class Worker:
     """A seat in a pool. serve() belongs to one thread, the rest of its life's events to any."""
 
@@ -146,13 +163,17 @@ class Worker:
         """Names the call that serve() runs; 0 when it runs none."""
     def publish(
         self,
-        methods: list[tuple[str, Callable[..., Any], bool, bool]],
+        methods: list[
+            tuple[
+                str, Callable[..., Any], bool, bool, TableSchema | None, TableSchema | None
+            ]
+        ],
         runtime: str,
         timeout_s: float,
         /,
     ) -> None:
-        """Says Ready with (name, handler, wants_context, broadcast_only) of each, and waits until
-        it is published."""
+        """Says Ready with (name, handler, wants_context, broadcast_only, request_table,
+        reply_table) of each, and waits until it is published."""
     def fail_setup(self, python_type: str, message: str, traceback: str, /) -> None: ...
     def serve(
         self,

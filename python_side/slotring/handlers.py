@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, TypeVar, overload
 from slotring._native import MAX_NAME_BYTES
 from slotring.coroutines import Coroutines
 from slotring.sessions import Hooks
+from slotring.tables import Table
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Class = TypeVar("Class", bound=type)
@@ -34,6 +35,8 @@ class _Mark(NamedTuple):
     role: str
     name: str
     broadcast: bool = False
+    request: Table | None = None
+    reply: Table | None = None
 
 
 class Method(NamedTuple):
@@ -45,15 +48,34 @@ class Method(NamedTuple):
     signature: str
     summary: str  # the first line of its docstring
     broadcast: bool = False  # for all workers, refused to plain calls
+    request: Table | None = None  # the tables that it takes
+    reply: Table | None = None
+
+    def served(self) -> tuple[Any, ...]:
+        """As Worker.publish() takes it."""
+        tables = (table and table.schema for table in (self.request, self.reply))
+        return (self.name, self.call, self.wants_context, self.broadcast, *tables)
 
 
 @overload
 def handler(function: Function, /) -> Function: ...
 @overload
 def handler(
-    name: str | None = None, /, *, broadcast: bool = False
+    name: str | None = None,
+    /,
+    *,
+    broadcast: bool = False,
+    request: Table | None = None,
+    reply: Table | None = None,
 ) -> Callable[[Function], Function]: ...
-def handler(function_or_name: Any = None, /, *, broadcast: bool = False) -> Any:
+def handler(
+    function_or_name: Any = None,
+    /,
+    *,
+    broadcast: bool = False,
+    request: Table | None = None,
+    reply: Table | None = None,
+) -> Any:
     """Makes a function a method of the pool, by its own name or the one given.
 
     It is called as ``f(request)``. It gets the call's :class:`slotring.Context` too when it has a
@@ -70,10 +92,21 @@ def handler(function_or_name: Any = None, /, *, broadcast: bool = False) -> Any:
     With ``broadcast=True`` it is for configuration that all workers must share: it is called by
     broadcasts only, once in each worker of the pool, and in each later one before it serves. A
     plain call of it is refused with BROADCAST_ONLY, and the handler does not run.
+
+    With ``request=`` a :func:`slotring.table`, it takes tables of that type: they are verified
+    before it sees them, and a call with anything else ends with TABLE_INVALID. With ``reply=`` one,
+    it returns finished buffers of that type, as ``builder.Output()`` gives them, which are verified
+    too.
     """
+    for table in (request, reply):
+        if table is not None and not isinstance(table, Table):
+            raise TypeError(f"request= and reply= take a slotring.table(...), not {table!r}")
+    if broadcast and (request or reply):
+        raise TypeError("a broadcast carries bytes or a value, and no table")
+    options = {"broadcast": broadcast, "request": request, "reply": reply}
     if function_or_name is None or isinstance(function_or_name, str):
-        return lambda function: _mark(function, "handler", function_or_name, broadcast)
-    return _mark(function_or_name, "handler", None, broadcast)
+        return lambda function: _mark(function, "handler", function_or_name, **options)
+    return _mark(function_or_name, "handler", None, **options)
 
 
 def setup(function: Function) -> Function:
@@ -145,7 +178,7 @@ def as_method(name: str, function: Callable[..., Any]) -> Method:
     return _method(_Mark("handler", name), function, None)
 
 
-def _mark(thing: Any, role: str, name: str | None, broadcast: bool = False) -> Any:
+def _mark(thing: Any, role: str, name: str | None, **options: Any) -> Any:
     if role == "service" and not isinstance(thing, type):
         raise TypeError(f"@slotring.service is for classes, not for {thing!r}")
     if role != "service" and (isinstance(thing, type) or not callable(_function_of(thing))):
@@ -156,7 +189,7 @@ def _mark(thing: Any, role: str, name: str | None, broadcast: bool = False) -> A
     if not 1 <= len(name.encode("utf-8", "replace")) <= MAX_NAME_BYTES:
         raise ValueError(f"a method's name takes 1 to {MAX_NAME_BYTES} bytes: {name!r}")
     try:
-        setattr(thing, _MARK, _Mark(role, name, broadcast))
+        setattr(thing, _MARK, _Mark(role, name, **options))
     except AttributeError:
         raise TypeError(f"{thing!r} cannot be marked; wrap it in a function of yours") from None
     return thing
@@ -240,6 +273,8 @@ def _method(mark: _Mark, function: Callable[..., Any], loop: Coroutines | None) 
         f"{name}{signature if signature is not None else '(...)'}",
         summary,
         mark.broadcast,
+        mark.request,
+        mark.reply,
     )
 
 

@@ -21,13 +21,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import slotring_harness
 from slotring import _native
 
 WATCHDOG_S = 30.0
-EMPTY, BYTES, VALUE = 0, 1, 2
+EMPTY, BYTES, VALUE, TABLE = 0, 1, 2, 4
 
 
 class CallFailed(Exception):
@@ -42,6 +42,13 @@ class CallFailed(Exception):
         self.retryable = retryable
 
 
+class TableBytes(NamedTuple):
+    """A finished FlatBuffers buffer, and its type."""
+
+    type_name: str
+    data: bytes
+
+
 def as_payload(payload: Any) -> tuple[int, bytes]:
     """bytes as bytes, None as nothing, all else as a value."""
     if payload is None:
@@ -51,9 +58,11 @@ def as_payload(payload: Any) -> tuple[int, bytes]:
     return VALUE, _native.to_flexbuffers(payload)
 
 
-def from_payload(kind: int, data: bytes) -> Any:
+def from_payload(kind: int, data: bytes, table_type: str = "") -> Any:
     if kind == EMPTY:
         return None
+    if kind == TABLE:
+        return TableBytes(table_type, data)
     return data if kind == BYTES else _native.from_flexbuffers(data)
 
 
@@ -269,6 +278,11 @@ class WorkerPool:
         return self.finish(self.start(method, payload, timeout_s=timeout_s))
 
     def start(self, method: str, payload: Any = None, *, timeout_s: float = WATCHDOG_S) -> int:
+        if isinstance(payload, TableBytes):
+            with failing_as_call_failed():
+                return self.harness.start(
+                    method, TABLE, payload.data, timeout_s, payload.type_name
+                )
         return self.start_raw(method, *as_payload(payload), timeout_s=timeout_s)
 
     def start_raw(

@@ -72,6 +72,7 @@ struct CallOptions {
 struct ReplyView {
   PayloadKind kind = PayloadKind::kEmpty;
   std::span<const std::byte> bytes;  // in the slot; valid until the lease is released
+  std::string_view table_type = {};  // of a kTable reply; valid as long
 };
 
 class [[nodiscard]] Lease {
@@ -85,10 +86,11 @@ class [[nodiscard]] Lease {
   // already.
   Result<std::span<std::byte>> request(std::size_t bytes);
 
-  // Sends the first `bytes` of request() to `method`.
+  // Sends the first `bytes` of request() to `method`; of a kTable with the name of its type.
   // Errors: WORKER_UNAVAILABLE (retryable: the worker left for good, nothing ran; the lease is
   // void), PAYLOAD_TOO_LARGE (`bytes` is more than was requested), INVALID_ARGUMENT.
-  Status submit(std::string_view method, PayloadKind kind, std::size_t bytes);
+  Status submit(std::string_view method, PayloadKind kind, std::size_t bytes,
+                std::string_view table_type = {});
 
   // Waits for the reply. Errors: the handler's own; DEADLINE_EXCEEDED and CANCELLED (by the options
   // that the lease was claimed with; retryable when no worker had started the call), WORKER_LOST,

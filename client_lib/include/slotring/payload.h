@@ -20,6 +20,7 @@ enum class PayloadKind : std::uint8_t {
   kEmpty = 0,
   kBytes = 1,
   kValue = 2,  // one finished FlexBuffers buffer: any JSON-like value
+  kTable = 4,  // one finished FlatBuffers buffer of a schema of the user's (table.h)
 };
 
 class OwnedPayload;
@@ -41,11 +42,22 @@ class Payload {
   }
   Payload(const OwnedPayload& owned);
 
+  // A finished FlatBuffers buffer, whose root is of this type, by its fully qualified name, e.g.
+  // "shop.Order". Borrowed too.
+  static Payload table(std::string_view type, std::span<const std::uint8_t> flatbuffer) {
+    Payload payload(std::as_bytes(flatbuffer));
+    payload.kind_ = PayloadKind::kTable;
+    payload.table_type_ = type;
+    return payload;
+  }
+
   PayloadKind kind() const { return kind_; }
   std::span<const std::byte> data() const { return data_; }
+  std::string_view table_type() const { return table_type_; }
 
  private:
   std::span<const std::byte> data_;
+  std::string_view table_type_;
   PayloadKind kind_ = PayloadKind::kEmpty;
 };
 

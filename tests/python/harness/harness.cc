@@ -143,24 +143,28 @@ PyObject* receive(PyObject* self, PyObject* fd) {
 }
 
 Result<Lease> send(Supervised& supervised, const char* method, int kind,
-                   std::span<const std::byte> payload, shm::MonotonicNs deadline) {
+                   std::span<const std::byte> payload, shm::MonotonicNs deadline,
+                   const char* table_type = "") {
   Result<Lease> lease = supervised.client->claim(deadline);
   if (!lease) return lease;
   Result<std::span<std::byte>> space = lease->request(payload.size());
   if (!space) return std::move(space).error();
   if (!payload.empty()) std::memcpy(space->data(), payload.data(), payload.size());
-  Status sent = lease->submit(method, static_cast<PayloadKind>(kind), payload.size());
+  Status sent = lease->submit(method, static_cast<PayloadKind>(kind), payload.size(), table_type);
   if (!sent) return std::move(sent).error();
   return lease;
 }
 
-// start(method, kind, payload, timeout_s): sends a call; returns its ticket.
+// start(method, kind, payload, timeout_s[, table_type]): sends a call; returns its ticket.
 PyObject* start(PyObject* self, PyObject* arguments) {
   const char* method = nullptr;
   int kind = 0;
   PyObject* payload = nullptr;
   double timeout_s = 0;
-  if (!PyArg_ParseTuple(arguments, "siOd", &method, &kind, &payload, &timeout_s)) return nullptr;
+  const char* table_type = "";
+  if (!PyArg_ParseTuple(arguments, "siOd|s", &method, &kind, &payload, &timeout_s, &table_type)) {
+    return nullptr;
+  }
   const BufferView bytes(payload, PyBUF_SIMPLE);
   if (!bytes.held()) return nullptr;
   std::optional<Result<Lease>> lease;
@@ -168,7 +172,7 @@ PyObject* start(PyObject* self, PyObject* arguments) {
     const GilRelease released;
     lease = send(of(self), method, kind,
                  {static_cast<const std::byte*>(bytes->buf), static_cast<std::size_t>(bytes->len)},
-                 deadline_in(timeout_s));
+                 deadline_in(timeout_s), table_type);
   }
   if (!*lease) return raise(self, lease->error());
   const long ticket = of(self).next_ticket++;
@@ -176,7 +180,7 @@ PyObject* start(PyObject* self, PyObject* arguments) {
   return PyLong_FromLong(ticket);
 }
 
-// finish(ticket): waits; returns (kind, bytes).
+// finish(ticket): waits; returns (kind, bytes), or (kind, bytes, table_type).
 PyObject* finish(PyObject* self, PyObject* ticket) {
   auto node = of(self).calls.extract(PyLong_AsLong(ticket));
   if (node.empty()) return raise(self, Error{.message = "no such ticket"});
@@ -187,6 +191,12 @@ PyObject* finish(PyObject* self, PyObject* ticket) {
   }
   if (!*reply) return raise(self, reply->error());
   const std::span<const std::byte> bytes = (*reply)->bytes;
+  const std::string type((*reply)->table_type);
+  if (!type.empty()) {
+    return Py_BuildValue("(iy#s)", static_cast<int>((*reply)->kind),
+                         reinterpret_cast<const char*>(bytes.data()),
+                         static_cast<Py_ssize_t>(bytes.size()), type.c_str());
+  }
   return Py_BuildValue("(iy#)", static_cast<int>((*reply)->kind),
                        reinterpret_cast<const char*>(bytes.data()),
                        static_cast<Py_ssize_t>(bytes.size()));

@@ -54,8 +54,10 @@ Result<Reply> Client::call_admitted(ClientCore& core, std::string_view method, P
   const shm::MonotonicNs started = shm::monotonic_now();
   const Result<CircuitBreaker::Ticket> ticket = breaker->admit(id, started);
   if (!ticket) {
-    core.count_error(method, options.session, ticket.error(), started);
-    return ticket.error();
+    Error open = ticket.error();
+    open.message = "'" + std::string(method) + "': " + open.message;
+    core.count_error(method, options.session, open, started);
+    return open;
   }
   Admission admission(breaker, id, *ticket);
   Result<Reply> reply = call_once(core, method, payload, options);

@@ -127,8 +127,9 @@ TEST_F(GuardedCall, FailuresOpenTheBreakerAndNoMoreCallsReachTheWorker) {
   EXPECT_EQ(code_of(client.call("echo", "hi")), ErrorCode::kHandlerRaised);
   EXPECT_EQ(code_of(client.call("echo", "hi")), ErrorCode::kHandlerRaised);
   EXPECT_EQ(client.breaker_state("echo").state, BreakerState::kOpen);
-  EXPECT_EQ(code_of(client.call("echo", "hi", {.idempotent = true, .retry = kAtOnce})),
-            ErrorCode::kCircuitOpen);
+  const Result<Reply> refused = client.call("echo", "hi", {.idempotent = true, .retry = kAtOnce});
+  EXPECT_EQ(code_of(refused), ErrorCode::kCircuitOpen);
+  EXPECT_EQ(refused.error().message.find("'echo': "), 0u) << refused.error().message;
   EXPECT_EQ(worker.calls(), 2);
 }
 

@@ -21,6 +21,7 @@ Lease& Lease::operator=(Lease&& other) noexcept {
   deadline_ns_ = other.deadline_ns_;
   granted_bytes_ = other.granted_bytes_;
   flags_ = other.flags_;
+  submit_flags_ = other.submit_flags_;
   phase_ = other.phase_;
   stop_ = std::move(other.stop_);
   return *this;
@@ -59,10 +60,17 @@ Result<std::vector<std::uint8_t>> Reply::value() const {
   return shm::copy_verified_value(bytes());
 }
 
-Client::Client(std::unique_ptr<ClientCore> core) : core_(std::move(core)) {}
+Client::Client(std::shared_ptr<ClientCore> core) : core_(std::move(core)) {}
 Client::Client(Client&&) noexcept = default;
-Client& Client::operator=(Client&&) noexcept = default;
-Client::~Client() = default;
+Client& Client::operator=(Client&& other) noexcept {
+  if (this == &other) return *this;
+  if (core_) core_->end_async();
+  core_ = std::move(other.core_);
+  return *this;
+}
+Client::~Client() {
+  if (core_) core_->end_async();
+}
 
 Result<Client> Client::attach(std::string_view name_or_path, const AttachOptions& options) {
   const shm::MonotonicNs deadline = deadline_after(options.timeout);
@@ -72,7 +80,7 @@ Result<Client> Client::attach(std::string_view name_or_path, const AttachOptions
   const std::string name = options.name.empty() ? program_invocation_short_name : options.name;
   Result<shm::Attachment> joined = shm::attach(socket->get(), wire::Role::Client, name, deadline);
   if (!joined) return std::move(joined).error();
-  auto core = std::make_unique<ClientCore>(*std::move(socket), *std::move(joined), path);
+  auto core = std::make_shared<ClientCore>(*std::move(socket), *std::move(joined), path);
   if (Status usable = core->check_process(); !usable) return std::move(usable).error();
   if (options.breaker) core->set_breaker(*options.breaker);
   return Client(std::move(core));

@@ -35,15 +35,16 @@ shm::MonotonicNs deadline_after(std::chrono::nanoseconds timeout, shm::Monotonic
   return now + static_cast<std::uint64_t>(std::max<std::int64_t>(timeout.count(), 0));
 }
 
-Status send_request(Lease& lease, std::string_view method, Payload payload) {
+Status send(Lease& lease, std::string_view method, Payload payload) {
   const std::span<const std::byte> data = payload.data();
   Result<std::span<std::byte>> space = lease.request(data.size());
   if (!space) return std::move(space).error();
   if (!data.empty()) std::memcpy(space->data(), data.data(), data.size());
-  if (Status sent = lease.submit(method, payload.kind(), data.size(), payload.table_type());
-      !sent) {
-    return std::move(sent).error();
-  }
+  return lease.submit(method, payload.kind(), data.size());
+}
+
+Result<ReplyView> exchange(Lease& lease, std::string_view method, Payload payload) {
+  if (Status sent = send(lease, method, payload); !sent) return std::move(sent).error();
   return lease.wait();
 }
 
@@ -65,6 +66,7 @@ ClientCore::ClientCore(shm::UniqueFd socket, shm::Attachment joined, std::string
 }
 
 ClientCore::~ClientCore() {
+  end_async();
   if (guard_.valid() && guard_.in_child()) return;
   supervisor_.say_goodbye();
 }
@@ -209,10 +211,12 @@ Status ClientCore::submit(Lease& lease, std::string_view method, PayloadKind kin
 Status ClientCore::send(Lease& lease) {
   auto& word = pool_.word(lease.slot_);
   const SlotWord claimed = word_of(lease, SlotState::kClaimed);
-  if (!shm::try_move(word, claimed, SlotState::kRequested, Actor::kClient).moved) {
+  if (!shm::try_move(word, claimed, SlotState::kRequested, Actor::kClient, lease.submit_flags_)
+           .moved) {
     return lose(lease, "somebody else changed the word of a claimed slot");
   }
   lease.phase_ = Lease::Phase::kSubmitted;
+  lease.flags_ |= lease.submit_flags_;
   // After the store of REQUESTED (seq_cst, both): either the reaper of a retired seat sees the
   // request in its walk, or this sees that the seat is retired.
   const SeatState state = joined_.segment->seat_word(joined_.segment->seat_of(lease.slot_)).state;

@@ -105,14 +105,10 @@ Result<ReplyView> ClientCore::wait(Lease& lease) {
 }
 
 Result<ReplyView> ClientCore::wait_and_read(Lease& lease) {
-  const WaitEnd end = await_reply(lease);
-  // A peer that broke the rules while its call asked for tools.
-  if (end == WaitEnd::kBroken) [[unlikely]]
-    return fail(break_off(lease));
-  return conclude(lease, end);
+  return end_wait(lease, await_reply(lease));
 }
 
-Result<ReplyView> ClientCore::conclude(Lease& lease, WaitEnd end) {
+Result<ReplyView> ClientCore::end_wait(Lease& lease, WaitEnd end) {
   if (end != WaitEnd::kReplied) {
     const shm::SeatIndex seat = joined_.segment->seat_of(lease.slot_);
     const SlotState ended_in = end_call(lease);

@@ -286,8 +286,8 @@ struct ClientRecord {
   std::atomic<std::uint64_t> errors;
   // Bit p: page p of the place's rows in client_stats is backed by memory. Never taken back.
   std::atomic<std::uint64_t> stats_pages;
-  // A Doorbell (client_lib/shm/doorbell.h), rung for calls whose words say kFlagRingOwner, and by
-  // the client itself. Any worker writes it.
+  // A Doorbell (client_lib/shm/owner_bell.h), rung for calls and places in line whose words say
+  // kFlagRingOwner, and by the client itself. Anybody in the pool writes it.
   alignas(kCacheLineBytes) std::atomic<std::uint32_t> bell;
 };
 
@@ -301,7 +301,8 @@ struct WaiterWord {
   std::uint32_t ticket = 0;
   std::uint16_t owner = kNoOwner;
   WaiterState state = WaiterState::kVacant;
-  // kFlagListed: the index is (about) in the waiting line; kFlagStirred
+  // kFlagListed: the index is (about) in the waiting line; kFlagStirred; kFlagRingOwner: nobody
+  // sleeps here, whoever wakes rings the owner's bell
   std::uint8_t flags = 0;
 
   static constexpr WaiterWord unpack(std::uint64_t word) {

@@ -52,9 +52,10 @@ class OwnPlaces {
     return generations_[slot].load(std::memory_order_relaxed) == noted(generation);
   }
 
-  std::optional<WaiterIndex> register_waiter(const WaitingLine& line, std::uint16_t owner) {
+  std::optional<WaiterIndex> register_waiter(const WaitingLine& line, std::uint16_t owner,
+                                             WaitingLine::Wake wake) {
     const std::lock_guard lock(registering_);
-    const std::optional<WaiterIndex> waiter = line.try_register(owner);
+    const std::optional<WaiterIndex> waiter = line.try_register(owner, wake);
     if (waiter) waiters_.insert(*waiter);
     return waiter;
   }

@@ -52,7 +52,9 @@ bool step_dead_workers_slot(const SlotPool& pool, SlotIndex slot, const SlotWord
     case SlotState::kClaimed:
       return true;
   }
-  futex_wake(futex_half(word), INT_MAX);
+  // Whatever the flags say of a sleeper: a wake too many does no harm.
+  pool.tell_owner(slot, {seen.generation, seen.owner, seen.state,
+                         static_cast<SlotFlags>(seen.flags | layout::kFlagCallerSleeps)});
   return true;
 }
 

@@ -9,6 +9,7 @@
 
 #include "client_lib/shm/doorbell.h"
 #include "client_lib/shm/futex.h"
+#include "client_lib/shm/owner_bell.h"
 #include "client_lib/shm/reclaim.h"
 #include "client_lib/shm/session_table.h"
 
@@ -79,6 +80,7 @@ class Repairer {
     done_.sessions = audit_sessions(
         segment_, [this](std::uint16_t creator) { return may_be_creating(creator); });
     for (SeatIndex seat = 0; seat < segment_.geometry().max_workers; ++seat) ring_bell(seat);
+    ring_owners();
     pool_.line().mend_audit_bell();
     // Release: whoever acquires it finds what was mended.
     segment_.header().repair_epoch.fetch_add(1, std::memory_order_release);
@@ -243,6 +245,14 @@ class Repairer {
     if (word.load(std::memory_order_seq_cst) == Bell::kSleeps && !has_calls(seat)) return;
     (void)Bell(word).ring(Bell::kPendingMask);
     futex_wake(futex_half(word), INT_MAX);
+  }
+  // The same of clients' bells. Which of them has a thread that sleeps there, only they know.
+  void ring_owners() const {
+    for (std::size_t owner = 0; owner < truth_.clients.size(); ++owner) {
+      if (!truth_.clients[owner].attached) continue;
+      ring_owner(segment_, static_cast<std::uint16_t>(owner),
+                 OwnerBell::kPendingMask | OwnerBell::kAttention, /*wake_anyway=*/true);
+    }
   }
   bool has_calls(SeatIndex seat) const {
     const SlotIndex first = segment_.first_slot(seat);

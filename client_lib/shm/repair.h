@@ -9,7 +9,8 @@
 //     slot's call it becomes ABANDONED, and the worker, which knows what it runs, frees it;
 //   - a ring that pushes and pops cannot have led to is renewed, and hints are listed again;
 //   - chains of the session table are made sound, see audit_sessions();
-//   - bells are rung, the workers' and the audit's, as far as somebody may sleep behind a lost one.
+//   - bells are rung, the workers', the clients' and the audit's, as far as somebody may sleep
+//     behind a lost one.
 // A word that names a living owner is never touched: it may be the truth. The owner itself knows
 // better, and takes such words back when repair_epoch tells it that there was a repair
 // (own_places.h, WorkerSeat).

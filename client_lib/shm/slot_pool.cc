@@ -3,6 +3,7 @@
 #include <climits>
 
 #include "client_lib/shm/doorbell.h"
+#include "client_lib/shm/owner_bell.h"
 
 namespace slotring::shm {
 
@@ -66,8 +67,10 @@ MoveResult SlotPool::try_claim_noted(SlotIndex slot, const SlotWord& seen, std::
   return claimed;
 }
 
-std::optional<WaiterIndex> SlotPool::register_waiter(std::uint16_t owner) const {
-  return own_ != nullptr ? own_->register_waiter(line_, owner) : line_.try_register(owner);
+std::optional<WaiterIndex> SlotPool::register_waiter(std::uint16_t owner,
+                                                     WaitingLine::Wake wake) const {
+  return own_ != nullptr ? own_->register_waiter(line_, owner, wake)
+                         : line_.try_register(owner, wake);
 }
 
 void SlotPool::leave(WaiterIndex waiter, std::uint16_t owner) const {
@@ -164,6 +167,36 @@ Result<Claim> SlotPool::claim(std::uint16_t owner, SlotIndex last, MonotonicNs d
       return std::move(going_on).error();
     }
   }
+}
+
+Result<std::optional<Claim>> SlotPool::try_claim_in_line(std::uint16_t owner,
+                                                         std::optional<WaiterIndex>& place,
+                                                         bool look_anyway) const {
+  if (place && !line_.is_place_of(*place, owner)) {  // it was scribbled over
+    if (own_ != nullptr) own_->forget(*place);
+    place.reset();
+  }
+  const bool arrives = !place;
+  if (arrives) {
+    if (std::optional<Claim> claim = try_claim(owner)) return claim;
+    place = register_waiter(owner, WaitingLine::Wake::kBell);
+  } else if (line_.is_woken(*place)) {
+    line_.acknowledge(*place);
+  } else if (!look_anyway) {
+    return std::optional<Claim>();
+  }
+  if (std::optional<Claim> claim = try_claim_scanning(owner, 0)) return claim;
+  Status going_on = check_workers_expected();
+  if (going_on && !place) going_on = saturated();
+  // Somebody waits; or the words may be wrong that say why not.
+  if (arrives || !going_on) line_.ring_audit();
+  if (!going_on) return std::move(going_on).error();
+  return std::optional<Claim>();
+}
+
+void SlotPool::leave_line(std::uint16_t owner, std::optional<WaiterIndex>& place) const {
+  if (place) leave(*place, owner);
+  place.reset();
 }
 
 std::optional<Claim> SlotPool::try_claim_on(std::uint16_t owner, SeatIndex seat) const {
@@ -300,6 +333,13 @@ bool SlotPool::try_abandon(SlotIndex slot, const SlotWord& held, Actor actor) co
   bell.fetch_add(1, std::memory_order_release);
   futex_wake(futex_half(bell), INT_MAX);
   return true;
+}
+
+void SlotPool::tell_owner(SlotIndex slot, const SlotWord& seen) const {
+  if (seen.has(layout::kFlagCallerSleeps)) futex_wake(futex_half(word(slot)), INT_MAX);
+  if (seen.has(layout::kFlagRingOwner)) {
+    ring_owner(*segment_, seen.owner, OwnerBell::bit_of(slot));
+  }
 }
 
 void SlotPool::ring_worker(SlotIndex slot, bool wake_anyway) const {

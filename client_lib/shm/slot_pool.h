@@ -71,6 +71,15 @@ class SlotPool {
   Result<Claim> claim(std::uint16_t owner, SlotIndex last, MonotonicNs deadline,
                       const std::stop_token& stop = {}, const StillServed& still_served = {}) const;
 
+  // Claims for one that stands in line without sleeping there. Nothing: it has a `place` now, and
+  // its bell is rung when it is to try again (owner_bell.h). `look_anyway`: also where it was not
+  // woken, since it has just claimed, or wakes by itself, once in kSelfCheckNs. Until leave_line()
+  // it keeps its place. Never blocks. Errors: those of claim() but for the deadline and the stop.
+  Result<std::optional<Claim>> try_claim_in_line(std::uint16_t owner,
+                                                 std::optional<WaiterIndex>& place,
+                                                 bool look_anyway) const;
+  void leave_line(std::uint16_t owner, std::optional<WaiterIndex>& place) const;
+
   // Claims a slot of this seat's worker and no other, whoever waits in line. Nothing when none is
   // free, or the worker is not ready.
   [[nodiscard]] std::optional<Claim> try_claim_on(std::uint16_t owner, SeatIndex seat) const;
@@ -94,6 +103,8 @@ class SlotPool {
   // Killed in between, the worker finds out by itself within its next tick. False when the word is
   // no longer that step. REQUIRES: `actor` is the call's client, or the reaper.
   [[nodiscard]] bool try_abandon(SlotIndex slot, const SlotWord& held, Actor actor) const;
+  // Tells the owner that its slot, whose word was `seen` before, is REPLIED.
+  void tell_owner(SlotIndex slot, const SlotWord& seen) const;
   // Rings the doorbell of the slot's worker, for this slot. `wake_anyway`: the bell may have been
   // scribbled over.
   void ring_worker(SlotIndex slot, bool wake_anyway = false) const;
@@ -128,7 +139,8 @@ class SlotPool {
  private:
   MoveResult try_claim_noted(SlotIndex slot, const SlotWord& seen, std::uint16_t owner,
                              bool clear_listed) const;
-  std::optional<WaiterIndex> register_waiter(std::uint16_t owner) const;
+  std::optional<WaiterIndex> register_waiter(
+      std::uint16_t owner, WaitingLine::Wake wake = WaitingLine::Wake::kSleeper) const;
   void leave(WaiterIndex waiter, std::uint16_t owner) const;
   Status take_other_place(WaiterIndex& waiter, std::uint16_t owner) const;
   Error saturated() const;

@@ -4,10 +4,12 @@
 #include <vector>
 
 #include "client_lib/shm/doorbell.h"
+#include "client_lib/shm/owner_bell.h"
 
 namespace slotring::shm {
 
 using layout::kFlagListed;
+using layout::kFlagRingOwner;
 using layout::kFlagStirred;
 using layout::WaiterState;
 using layout::WaiterWord;
@@ -39,7 +41,8 @@ std::optional<WaiterWord> without_listed(WaiterWord word) {
 
 }  // namespace
 
-std::optional<WaiterIndex> WaitingLine::try_register(std::uint16_t owner) const {
+std::optional<WaiterIndex> WaitingLine::try_register(std::uint16_t owner, Wake wake) const {
+  const std::uint8_t rings = wake == Wake::kBell ? kFlagRingOwner : std::uint8_t{0};
   const std::uint32_t places = segment_->geometry().max_waiters;
   const std::uint32_t ticket =
       segment_->header().next_ticket.fetch_add(1, std::memory_order_relaxed);
@@ -49,7 +52,8 @@ std::optional<WaiterIndex> WaitingLine::try_register(std::uint16_t owner) const 
     AtomicWord& word = segment_->waiter_word(waiter);
     const WaiterWord before = update(word, [&](WaiterWord seen) -> std::optional<WaiterWord> {
       if (seen.state != WaiterState::kVacant) return std::nullopt;
-      return WaiterWord{ticket, owner, WaiterState::kWaiting, seen.flags};
+      const auto flags = static_cast<std::uint8_t>((seen.flags & kFlagListed) | rings);
+      return WaiterWord{ticket, owner, WaiterState::kWaiting, flags};
     });
     if (before.state == WaiterState::kVacant) {
       enlist(waiter);
@@ -86,14 +90,21 @@ bool WaitingLine::sleep(WaiterIndex waiter, MonotonicNs deadline,
     if (stop.stop_requested()) return false;
     futex_wait(futex_half(word), static_cast<std::uint32_t>(seen), deadline);
   }
-  // Acknowledges the wake before the caller looks at the words again, so that a wake after this
-  // look is a new one.
-  update(word, [](WaiterWord woken) -> std::optional<WaiterWord> {
+  acknowledge(waiter);
+  return true;
+}
+
+bool WaitingLine::is_woken(WaiterIndex waiter) const {
+  return load(waiter).state == WaiterState::kWoken;
+}
+
+// Before the caller looks at the words again, so that a wake after this look is a new one.
+void WaitingLine::acknowledge(WaiterIndex waiter) const {
+  update(segment_->waiter_word(waiter), [](WaiterWord woken) -> std::optional<WaiterWord> {
     woken.state = WaiterState::kWaiting;
     return woken;
   });
   enlist(waiter);
-  return true;
 }
 
 // Changes the word of a waiter of this process, so that it does not fall asleep, and wakes it. It
@@ -121,12 +132,20 @@ bool WaitingLine::try_wake(WaiterIndex waiter) const {
   AtomicWord& word = segment_->waiter_word(waiter);
   const WaiterWord before = update(word, [](WaiterWord seen) -> std::optional<WaiterWord> {
     if (seen.state == WaiterState::kWaiting) seen.state = WaiterState::kWoken;
-    seen.flags = 0;  // the caller took the index out of the line
+    seen.flags &= kFlagRingOwner;  // the caller took the index out of the line
     return seen;
   });
   if (before.state != WaiterState::kWaiting) return false;
-  futex_wake(futex_half(word), INT_MAX);
+  wake(waiter, before);
   return true;
+}
+
+void WaitingLine::wake(WaiterIndex waiter, const WaiterWord& seen) const {
+  if ((seen.flags & kFlagRingOwner) != 0) {
+    ring_owner(*segment_, seen.owner, OwnerBell::kAttention);
+  } else {
+    futex_wake(futex_half(segment_->waiter_word(waiter)), INT_MAX);
+  }
 }
 
 bool WaitingLine::wake_one() const {
@@ -143,12 +162,13 @@ bool WaitingLine::wake_one() const {
 void WaitingLine::wake_all() const {
   for (WaiterIndex waiter = 0; waiter < segment_->geometry().max_waiters; ++waiter) {
     AtomicWord& word = segment_->waiter_word(waiter);
-    update(word, [](WaiterWord seen) -> std::optional<WaiterWord> {
+    const WaiterWord before = update(word, [](WaiterWord seen) -> std::optional<WaiterWord> {
       if (seen.state != WaiterState::kWaiting) return std::nullopt;
       seen.state = WaiterState::kWoken;
       return seen;
     });
-    futex_wake(futex_half(word), INT_MAX);
+    // Also who was woken before: the waker may have died before it told.
+    wake(waiter, before);
   }
 }
 

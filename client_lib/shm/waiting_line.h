@@ -41,11 +41,18 @@ class WaitingLine {
   bool wake_one() const;
   void wake_all() const;
 
+  // How a waiter learns that it was woken: it sleeps on its word, or its bell is rung
+  // (owner_bell.h).
+  enum class Wake : std::uint8_t { kSleeper, kBell };
   // Takes a place in the line for `owner`; nothing when the line is full.
-  std::optional<WaiterIndex> try_register(std::uint16_t owner) const;
+  std::optional<WaiterIndex> try_register(std::uint16_t owner, Wake wake = Wake::kSleeper) const;
   // Sleeps until woken, until `deadline` or until a stop is requested; tells the supervisor that
   // somebody waits. False at the deadline and after the request.
   bool sleep(WaiterIndex waiter, MonotonicNs deadline, const std::stop_token& stop = {}) const;
+  // For a waiter that does not sleep: whether it was woken; and that it has seen it, and looks at
+  // the words next.
+  bool is_woken(WaiterIndex waiter) const;
+  void acknowledge(WaiterIndex waiter) const;
   // Gives the place back, and a wake that it did not use to the next.
   void leave(WaiterIndex waiter) const;
 
@@ -82,6 +89,7 @@ class WaitingLine {
  private:
   layout::WaiterWord load(WaiterIndex waiter) const;
   bool try_wake(WaiterIndex waiter) const;
+  void wake(WaiterIndex waiter, const layout::WaiterWord& seen) const;
   void stir(WaiterIndex waiter) const;
   void enlist(WaiterIndex waiter) const;
 

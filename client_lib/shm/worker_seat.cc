@@ -277,7 +277,9 @@ void WorkerSeat::let_go(const RunningCall& call, ErrorCategory outcome) {
   note_idle();
   const MoveResult replied = try_move(word, call.word, SlotState::kReplied, Actor::kWorker);
   if (replied.moved) {
-    if (replied.before.has(layout::kFlagCallerSleeps)) futex_wake(futex_half(word), INT_MAX);
+    if (replied.before.has(layout::kFlagCallerSleeps | layout::kFlagRingOwner)) {
+      pool_.tell_owner(call.slot, replied.before);
+    }
     return;
   }
   // The caller has gone meanwhile: the slot is ours to free. Anything else is a scribbled word,

@@ -18,12 +18,14 @@
 #define SLOTRING_CLIENT_H_
 
 #include <chrono>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "slotring/async.h"
 #include "slotring/breaker.h"
 #include "slotring/broadcast.h"
 #include "slotring/health.h"
@@ -37,6 +39,10 @@
 
 namespace slotring {
 
+namespace internal {
+class AsyncCalls;
+}
+
 struct AttachOptions {
   std::string name = {};  // shown by `slotring status`; the program's own name when empty
   std::chrono::nanoseconds timeout = std::chrono::seconds(5);  // for the supervisor to answer
@@ -47,6 +53,8 @@ struct AttachOptions {
 // briefly.
 class Reply {
  public:
+  Reply(Reply&&) noexcept = default;
+  Reply& operator=(Reply&& other) noexcept;
   PayloadKind kind() const { return view_.kind; }
   std::span<const std::byte> bytes() const { return view_.bytes; }
   std::string_view text() const {
@@ -60,12 +68,14 @@ class Reply {
 
  private:
   friend class Client;
-  friend class Stream;
+  friend class internal::AsyncCalls;
   Reply(Lease lease, ReplyView view) : lease_(std::move(lease)), view_(view) {}
-  // Of a call without a slot of its own.
-  explicit Reply(OwnedPayload owned)
-      : owned_(std::move(owned)), view_{owned_.kind(), owned_.data()} {}
+  // The same in memory of its own; the slot is given back. Errors: OUT_OF_MEMORY.
+  Result<Reply> copied() &&;
 
+  // Of an asynchronous call: the client that has the slot, or the copy of the bytes. Outlives
+  // lease_.
+  std::shared_ptr<const void> keeps_;
   Lease lease_;
   OwnedPayload owned_;
   ReplyView view_;
@@ -82,7 +92,8 @@ class Client {
 
   Client(Client&&) noexcept;
   Client& operator=(Client&&) noexcept;
-  // REQUIRES: no Lease or Reply of this client is left.
+  // Ends the asynchronous calls that are under way with CANCELLED. REQUIRES: no Lease of this
+  // client is left, and no Reply but those of asynchronous calls.
   ~Client();
 
   // Calls `method` and waits for its reply.
@@ -91,6 +102,15 @@ class Client {
   // PAYLOAD_TOO_LARGE, OUT_OF_MEMORY, BAD_FRAME, FORKED; with a session, those of Session::call().
   // BROADCAST_ONLY, of a method that is for all workers; CIRCUIT_OPEN, with a breaker.
   Result<Reply> call(std::string_view method, Payload payload, const CallOptions& options = {});
+
+  // Calls `method` and does not wait; see async.h. The payload is needed until this returns.
+  // Errors: those of call(), and INVALID_ARGUMENT (with a session or a retry), POOL_SATURATED (too
+  // many wait for a slot), SYSTEM_LIMIT (no thread).
+  std::future<Result<Reply>> call_async(std::string_view method, Payload payload,
+                                        const CallOptions& options = {});
+  // The outcome goes to `on_reply`, on the client's waiting thread.
+  void call_async(std::string_view method, Payload payload, const CallOptions& options,
+                  OnReply on_reply);
 
   // Claims a slot for the in-place path; see lease.h. Waits in line until one is free.
   // Errors: POOL_SATURATED, DEADLINE_EXCEEDED, CANCELLED, POOL_DRAINING, WORKER_UNAVAILABLE,
@@ -153,13 +173,9 @@ class Client {
                                       Payload payload, const CallOptions& options,
                                       std::uint64_t started_ns);
 
-  static Result<Reply> call_nested(internal::ClientCore& core, internal::ToolDesk& desk,
-                                   std::string_view method, Payload payload,
-                                   const CallOptions& options);
+  explicit Client(std::shared_ptr<internal::ClientCore> core);
 
-  explicit Client(std::unique_ptr<internal::ClientCore> core);
-
-  std::unique_ptr<internal::ClientCore> core_;
+  std::shared_ptr<internal::ClientCore> core_;
 };
 
 }  // namespace slotring

@@ -117,7 +117,8 @@ class [[nodiscard]] Lease {
   std::uint32_t generation_ = 0;
   std::uint64_t deadline_ns_ = 0;
   std::uint64_t granted_bytes_ = 0;
-  std::uint8_t flags_ = 0;  // of the slot word, as last seen
+  std::uint8_t flags_ = 0;         // of the slot word, as last seen
+  std::uint8_t submit_flags_ = 0;  // to be set in it by submit()
   Phase phase_ = Phase::kClaimed;
   std::stop_token stop_;
 };

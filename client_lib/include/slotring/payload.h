@@ -51,6 +51,13 @@ class Payload {
     return payload;
   }
 
+  // The same payload, whose bytes have been copied to another place.
+  Payload moved_to(std::span<const std::byte> copy) const {
+    Payload moved = *this;
+    moved.data_ = copy;
+    return moved;
+  }
+
   PayloadKind kind() const { return kind_; }
   std::span<const std::byte> data() const { return data_; }
   std::string_view table_type() const { return table_type_; }

@@ -1,4 +1,5 @@
-// Calls that no thread waits for: futures, callbacks, and completions for other event loops.
+// Calls that no thread waits for: futures, callbacks, and completions for other event loops. Comes
+// with slotring/client.h.
 //
 //     std::future<Result<Reply>> reply = client.call_async("classify", pixels);
 //     ... reply.get() ...                                   // Result<Reply>

@@ -115,6 +115,30 @@ TEST_F(Reclaim, EndsARunningCallAsLost) {
   EXPECT_EQ(local_.word(1).flags, kFlagLost | 1 << layout::kObituaryShift);
 }
 
+TEST_F(Reclaim, RingsTheOwnersOfWhatADeadWorkerRanOrReplied) {
+  for (const SlotState state : {SlotState::kRunning, SlotState::kReplied}) {
+    local_.set_word(1, {10, kLiving, state, layout::kFlagRingOwner});
+    lose_worker();
+    EXPECT_EQ(local_.segment().client(kLiving).bell.exchange(0), 1u << 1) << to_string(state);
+    EXPECT_EQ(local_.segment().client(kDead).bell.load(), 0u);
+  }
+}
+
+TEST_F(Reclaim, PassesOverAnOwnerToBeRungThatIsNoClient) {
+  local_.set_word(1, {10, 0xFFF0, SlotState::kRunning, layout::kFlagRingOwner});
+  lose_worker();
+  EXPECT_EQ(local_.state(1), SlotState::kReplied);
+}
+
+TEST_F(Reclaim, RingsAgainForAWaiterWhoseWakerDied) {
+  const WaitingLine& line = pool().line();
+  ASSERT_TRUE(line.try_register(kLiving, WaitingLine::Wake::kBell).has_value());
+  ASSERT_TRUE(line.wake_one());
+  local_.segment().client(kLiving).bell.store(0);
+  audit_waiters(pool());
+  EXPECT_NE(local_.segment().client(kLiving).bell.load(), 0u);
+}
+
 TEST_F(Reclaim, NamesTheObituaryOfTheWorkersGeneration) {
   for (std::uint32_t generation = 1; generation < 9; ++generation) {
     local_.set_word(1, held(SlotState::kRunning));

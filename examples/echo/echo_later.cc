@@ -4,6 +4,7 @@
 //     echo_later one two three
 
 #include <iostream>
+#include <utility>  // before Asio, which lacks it in C++20
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>

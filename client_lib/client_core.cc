@@ -298,10 +298,13 @@ void ClientCore::release(Lease& lease) {
   sides_[lease.slot_].writer.trim();
   const SlotState state =
       lease.phase_ == Lease::Phase::kReplied ? SlotState::kReplied : SlotState::kClaimed;
+  const bool large = state == SlotState::kReplied && sides_[lease.slot_].reader.read_behind_kept();
   // A word that is no longer this lease's was scribbled over; there is nothing to give back.
   if (!pool_.try_release(lease.slot_, word_of(lease, state), Actor::kClient)) {
     own_.drop(lease.slot_, lease.generation_);
   }
+  // Only the worker can give back what its reply took.
+  if (large) pool_.ring_worker(lease.slot_);
 }
 
 }  // namespace slotring::internal

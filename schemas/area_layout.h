@@ -50,11 +50,14 @@ inline constexpr std::uint32_t kToolEntries = 8;      // a power of two
 // in its reader; they are written and read relaxed, and published by the slot word or by
 // `produced`.
 struct FrameDescriptor {
-  std::atomic<std::uint64_t> payload;          // PayloadExtent
-  std::atomic<std::uint32_t> envelope_offset;  // from the area's start, a multiple of 8
+  std::atomic<std::uint64_t> payload;      // PayloadExtent
+  std::atomic<std::uint32_t> envelope_at;  // in units of 8 bytes from the area's start
   std::atomic<std::uint16_t> envelope_bytes;
   std::atomic<std::uint16_t> flags;  // of `first`: 0; in a lane: LaneFlags
 };
+
+// So that 32 bits reach everywhere in an area.
+inline constexpr std::uint64_t kEnvelopeUnitBytes = 8;
 
 // {offset in 64-byte lines from the area's start:28 | bytes:36}
 struct PayloadExtent {
@@ -135,7 +138,7 @@ inline constexpr std::uint64_t kPayloadOffset = kEnvelopeOffset + kEnvelopeReser
 
 static_assert(sizeof(FrameDescriptor) == 16);
 static_assert(offsetof(FrameDescriptor, payload) == 0);
-static_assert(offsetof(FrameDescriptor, envelope_offset) == 8);
+static_assert(offsetof(FrameDescriptor, envelope_at) == 8);
 static_assert(offsetof(FrameDescriptor, envelope_bytes) == 12);
 static_assert(offsetof(FrameDescriptor, flags) == 14);
 static_assert(offsetof(AreaHeader, produced) == 0);
@@ -146,6 +149,7 @@ static_assert(offsetof(AreaHeader, first) == kFrameOffset);
 static_assert(kFrameOffset % (2 * kCacheLineBytes) == 0, "fetched with the payload's first line");
 static_assert((kStreamEntries & (kStreamEntries - 1)) == 0);
 static_assert((kToolEntries & (kToolEntries - 1)) == 0);
+static_assert(kEnvelopeOffset % kEnvelopeUnitBytes == 0);
 static_assert(kPayloadOffset == kFrameOffset + kCacheLineBytes);
 static_assert(std::atomic<std::uint16_t>::is_always_lock_free);
 

@@ -5,13 +5,25 @@
 
 namespace slotring::supervisor {
 
+namespace {
+
+void reserve_again(const shm::UniqueFd& memory, std::uint64_t offset, std::uint64_t bytes,
+                   const Log& log) {
+  const Status reserved = shm::reserve(memory, offset, bytes);
+  if (reserved) return;
+  log->error("memory that a peer gave back cannot be had again: {}", reserved.error().to_string());
+}
+
+}  // namespace
+
 Result<PoolMemory::Data> PoolMemory::create_data(const char* name,
                                                  const layout::Geometry& geometry) {
   Result<shm::UniqueFd> writable = shm::create_data_memory(name, geometry);
   if (!writable) return std::move(writable).error();
   Result<shm::UniqueFd> readable = shm::reopen_read_only(*writable);
   if (!readable) return std::move(readable).error();
-  return Data{*std::move(writable), *std::move(readable)};
+  const std::uint64_t bytes = shm::backed_bytes(*writable);
+  return Data{*std::move(writable), *std::move(readable), bytes};
 }
 
 Result<PoolMemory::Data> PoolMemory::adopt_data(const shm::UniqueFd& memory,
@@ -25,7 +37,7 @@ Result<PoolMemory::Data> PoolMemory::adopt_data(const shm::UniqueFd& memory,
   if (!writable) return std::move(writable).error();
   Result<shm::UniqueFd> readable = shm::reopen_read_only(memory);
   if (!readable) return std::move(readable).error();
-  return Data{*std::move(writable), *std::move(readable)};
+  return Data{*std::move(writable), *std::move(readable), 0};
 }
 
 Result<std::unique_ptr<PoolMemory>> PoolMemory::adopt(std::string_view pool,
@@ -66,28 +78,26 @@ Result<std::unique_ptr<PoolMemory>> PoolMemory::create(std::string_view pool,
                                                     *std::move(requests), *std::move(replies)));
 }
 
-void PoolMemory::mend(const shm::SlotPool& slots, const Log& log) const {
-  const layout::Geometry& geometry = segment_.geometry();
-  const auto reserve = [&](const shm::UniqueFd& memory, std::uint64_t offset, std::uint64_t bytes) {
-    const Status reserved = shm::reserve(memory, offset, bytes);
-    if (reserved) return;
-    log->error("memory that a peer gave back cannot be had again: {}",
-               reserved.error().to_string());
-  };
+void PoolMemory::mend(const shm::SlotPool& slots, const Log& log) {
   // Behind that each client backs what it counts in.
-  const std::uint64_t control_bytes = layout::ControlOffsets(geometry).reserved;
+  const std::uint64_t control_bytes = layout::ControlOffsets(segment_.geometry()).reserved;
   if (shm::backed_bytes(segment_.memory()) != control_bytes) {
-    reserve(segment_.memory(), 0, control_bytes);
+    reserve_again(segment_.memory(), 0, control_bytes, log);
   }
-  const std::uint64_t warm_bytes = geometry.slots() * geometry.warm_bytes;
-  for (const Data* data : {&requests_, &replies_}) {
-    // As it is before the first large payload: the common case, seen at once.
-    if (shm::backed_bytes(data->writable) == warm_bytes) continue;
-    for (shm::SlotIndex slot = 0; slot < geometry.slots(); ++slot) {
-      reserve(data->writable, slot * geometry.area_bytes, geometry.warm_bytes);
-      trim(slots, slot, *data);
-    }
+  for (Data* data : {&requests_, &replies_}) mend(*data, slots, log);
+}
+
+void PoolMemory::mend(Data& data, const shm::SlotPool& slots, const Log& log) const {
+  const layout::Geometry& geometry = segment_.geometry();
+  const std::uint64_t before = shm::backed_bytes(data.writable);
+  // The common case, seen at once: large calls make what is kept grow only for a while.
+  if (before == data.settled_bytes) return;
+  for (shm::SlotIndex slot = 0; slot < geometry.slots(); ++slot) {
+    reserve_again(data.writable, slot * geometry.area_bytes, geometry.warm_bytes, log);
+    trim(slots, slot, data);
   }
+  // What has changed meanwhile, by this or by a peer, is looked at once more at the next repair.
+  data.settled_bytes = shm::backed_bytes(data.writable) == before ? before : 0;
 }
 
 void PoolMemory::trim(const shm::SlotPool& slots, shm::SlotIndex slot, const Data& data) const {

@@ -42,9 +42,10 @@ class PoolMemory {
   std::uint64_t instance() const { return instance_; }
   // Mends what a peer has made of the pages themselves, in both data memories and the segment:
   // reserves those again that a peer gave back although they are warm, and gives back what dead
-  // processes had reserved above the warm part of slots that are FREE now. A slot is held, as
+  // processes had reserved behind the kept part of slots that are FREE now. Looks at no slot while
+  // the memories take as much as when last all was as it should be. A slot is held, as
   // kReaperOwner, while that is done to it: so no new owner is there meanwhile.
-  void mend(const shm::SlotPool& slots, const Log& log) const;
+  void mend(const shm::SlotPool& slots, const Log& log);
   // To be sent with a Welcome; they stay this object's.
   std::vector<int> descriptors_for(wire::Role role) const;
 
@@ -52,9 +53,12 @@ class PoolMemory {
   struct Data {
     shm::UniqueFd writable;
     shm::UniqueFd readable;
+    // What it took when a look at all slots found nothing to mend; 0: not known.
+    std::uint64_t settled_bytes = 0;
   };
   static Result<Data> create_data(const char* name, const layout::Geometry& geometry);
   static Result<Data> adopt_data(const shm::UniqueFd& memory, const layout::Geometry& geometry);
+  void mend(Data& data, const shm::SlotPool& slots, const Log& log) const;
   void trim(const shm::SlotPool& slots, shm::SlotIndex slot, const Data& data) const;
 
   PoolMemory(shm::ControlSegment segment, shm::UniqueFd readable_control, Data requests,

@@ -25,6 +25,12 @@ struct CallLanes {
     tools_in.begin(peer_area, own_area, generation);
   }
 
+  // From now on the peer's area is read in another mapping.
+  void forget_mapping() {
+    stream_in.forget_mapping();
+    tools_in.forget_mapping();
+  }
+
   LaneWriter stream_out;
   LaneWriter tools_out;
   LaneReader stream_in;

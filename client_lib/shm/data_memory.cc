@@ -1,5 +1,7 @@
 #include "client_lib/shm/data_memory.h"
 
+#include "client_lib/shm/huge_pages.h"
+
 namespace slotring::shm {
 
 Result<UniqueFd> create_data_memory(const char* name, const Geometry& geometry) {
@@ -17,7 +19,10 @@ Result<DataMemory> DataMemory::open(UniqueFd memory, const Geometry& geometry, A
   if (Status checked = check_memory(memory, bytes); !checked) return std::move(checked).error();
   Result<Mapping> mapping = Mapping::map(memory, access, 0, bytes);
   if (!mapping) return std::move(mapping).error();
-  return DataMemory(std::move(memory), *std::move(mapping), geometry);
+  const bool huge_pages = access == Access::kReadWrite &&
+                          geometry.area_bytes >= huge_page_bytes() &&
+                          advise_huge_pages(std::span(mapping->data(), bytes));
+  return DataMemory(std::move(memory), *std::move(mapping), geometry, huge_pages);
 }
 
 }  // namespace slotring::shm

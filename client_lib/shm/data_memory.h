@@ -32,18 +32,22 @@ class DataMemory {
   std::uint64_t area_bytes() const { return area_bytes_; }
   std::uint64_t warm_bytes() const { return warm_bytes_; }
   std::uint64_t kept_bytes() const { return kept_bytes_; }
+  // Whether the mapping that area() is in is advised to have huge pages.
+  bool has_huge_pages() const { return huge_pages_; }
   const UniqueFd& memory() const { return memory_; }
 
  private:
-  DataMemory(UniqueFd memory, Mapping mapping, const Geometry& geometry)
+  DataMemory(UniqueFd memory, Mapping mapping, const Geometry& geometry, bool huge_pages)
       : memory_(std::move(memory)),
         mapping_(std::move(mapping)),
+        huge_pages_(huge_pages),
         area_bytes_(geometry.area_bytes),
         warm_bytes_(geometry.warm_bytes),
         kept_bytes_(geometry.kept_bytes) {}
 
   UniqueFd memory_;
   Mapping mapping_;
+  bool huge_pages_;
   std::uint64_t area_bytes_;
   std::uint64_t warm_bytes_;
   std::uint64_t kept_bytes_;

@@ -128,6 +128,13 @@ bool verifies(std::span<const std::byte> envelope) {
   return envelope.size() >= 8 && wire::VerifyEnvelopeBuffer(verifier);
 }
 
+// To where memory is made ready when `bytes` of an area are wanted: within the part that is kept in
+// steps, so that payloads that grow, and the frames of a stream, do not each cost system calls.
+std::uint64_t step_end(std::uint64_t bytes, std::uint64_t kept_bytes) {
+  constexpr std::uint64_t kStepBytes = 64 * 1024;
+  return std::max(bytes, std::min(layout::align_up(bytes, kStepBytes), kept_bytes));
+}
+
 Error bad_frame(std::string what) { return Error{ErrorCode::kBadFrame, std::move(what)}; }
 
 }  // namespace
@@ -147,7 +154,8 @@ void describe(FrameDescriptor& descriptor, const PayloadExtent& payload,
               std::uint64_t envelope_offset, std::size_t envelope_bytes, std::uint16_t flags) {
   constexpr auto kRelaxed = std::memory_order_relaxed;
   descriptor.payload.store(payload.pack(), kRelaxed);
-  descriptor.envelope_offset.store(static_cast<std::uint32_t>(envelope_offset), kRelaxed);
+  descriptor.envelope_at.store(
+      static_cast<std::uint32_t>(envelope_offset / layout::kEnvelopeUnitBytes), kRelaxed);
   descriptor.envelope_bytes.store(static_cast<std::uint16_t>(envelope_bytes), kRelaxed);
   descriptor.flags.store(flags, kRelaxed);
 }
@@ -155,23 +163,38 @@ void describe(FrameDescriptor& descriptor, const PayloadExtent& payload,
 void FrameWriter::begin() {
   payload_offset_ = payload_end_ = kPayloadOffset;
   windows_begin_ = windows_end_ = 0;
-  // What an earlier call reserved behind the kept part may have been given back since.
-  backed_ = std::min(backed_, memory_->kept_bytes());
+  trim();  // what an earlier call that was abandoned left, and others may have given back since
 }
 
-Status FrameWriter::back_with_memory(std::uint64_t bytes) {
-  if (bytes <= backed_) return Done{};
-  const std::uint64_t offset = memory_->offset(slot_);
-  const std::uint64_t end = layout::align_up(bytes, layout::kPageBytes);
-  Status reserved = reserve(memory_->memory(), offset + backed_, end - backed_);
-  if (!reserved) {
-    // Part of it may be there.
-    const std::uint64_t kept = std::max(backed_, memory_->kept_bytes());
-    if (end > kept) (void)give_back(memory_->memory(), offset + kept, end - kept).ok();
-    return reserved;
+Status FrameWriter::back_more(std::uint64_t bytes) {
+  const std::uint64_t ahead = step_end(bytes, memory_->kept_bytes());
+  const std::uint64_t least = layout::align_up(bytes, layout::kPageBytes);
+  if (ahead > least && grow_to(ahead)) return Done{};
+  return grow_to(least);
+}
+
+Status FrameWriter::grow_to(std::uint64_t end) {
+  const std::uint64_t reserved = std::max(backed_, memory_->warm_bytes());
+  const std::span<std::byte> wanted(area() + backed_, static_cast<std::size_t>(end - backed_));
+  Status done = Done{};
+  if (end > reserved) {
+    // Reserving takes small pages where huge ones are had by advice only; touching takes huge ones.
+    if (memory_->has_huge_pages()) (void)fault_in_to_write(wanted).ok();
+    done = reserve(memory_->memory(), memory_->offset(slot_) + reserved, end - reserved);
   }
-  backed_ = end;
-  return Done{};
+  if (done) done = fault_in_to_write(wanted);
+  if (done) {
+    backed_ = end;
+  } else if (end > memory_->kept_bytes()) {
+    give_back_from(std::max(backed_, memory_->kept_bytes()));  // part of it may be there
+  }
+  return done;
+}
+
+// Failing to give memory back loses nothing but memory until the next large call.
+void FrameWriter::give_back_from(std::uint64_t begin) const {
+  (void)give_back(memory_->memory(), memory_->offset(slot_) + begin, memory_->area_bytes() - begin)
+      .ok();
 }
 
 Result<std::span<std::byte>> FrameWriter::payload_space(std::uint64_t bytes) {
@@ -224,8 +247,15 @@ Status FrameWriter::commit(const FrameHead& head, std::uint64_t payload_bytes,
   const std::uint64_t offset = bytes <= kEnvelopeReservedBytes
                                    ? kEnvelopeOffset
                                    : layout::align_up(payload_offset_ + payload_bytes, 64);
-  if (offset + bytes > memory_->area_bytes() || offset > UINT32_MAX) {
-    return Error{ErrorCode::kPayloadTooLarge, "no room for the envelope behind the payload"};
+  if (offset + bytes > memory_->area_bytes()) {
+    return Error{
+        ErrorCode::kPayloadTooLarge,
+        "a payload of " + std::to_string(payload_bytes) + " bytes leaves no room for " +
+            std::to_string(bytes) +
+            " bytes of what else the call carries (its session, its tensors' shapes, ...): a "
+            "slot of this pool takes " +
+            std::to_string(memory_->area_bytes() - payload_offset_) +
+            " together (slot_bytes in its configuration)"};
   }
   if (Status backed = back_with_memory(offset + bytes); !backed) return backed;
   std::memcpy(area() + offset, envelope->bytes().data(), bytes);
@@ -236,8 +266,8 @@ Status FrameWriter::commit(const FrameHead& head, std::uint64_t payload_bytes,
 void FrameWriter::trim() {
   const std::uint64_t kept = memory_->kept_bytes();
   if (backed_ <= kept) return;
-  // Failing to give memory back loses nothing but memory until the next large call.
-  (void)give_back(memory_->memory(), memory_->offset(slot_) + kept, backed_ - kept).ok();
+  // To the area's end: a huge page may reach further than what was asked for.
+  give_back_from(kept);
   backed_ = kept;
 }
 
@@ -251,6 +281,17 @@ std::span<const std::byte> FrameReader::copy_envelope(const std::byte* from, std
   return std::as_bytes(std::span(large_)).first(bytes);
 }
 
+Status FrameReader::make_present(const std::byte* area, std::uint64_t end) {
+  const auto grow_to = [&](std::uint64_t to) {
+    Status done = fault_in(std::span(area + present_, static_cast<std::size_t>(to - present_)));
+    if (done) present_ = to;
+    return done;
+  };
+  const std::uint64_t ahead = step_end(end, kept_bytes_);
+  if (ahead > end && grow_to(ahead)) return Done{};
+  return grow_to(end);
+}
+
 Result<Frame> FrameReader::read(const std::byte* area, std::uint32_t generation) {
   const auto* header = reinterpret_cast<const AreaHeader*>(area);
   return read(area, header->first, generation, /*envelope_may_be_absent=*/false);
@@ -260,7 +301,8 @@ Result<Frame> FrameReader::read(const std::byte* area, const FrameDescriptor& de
                                 std::uint32_t generation, bool envelope_may_be_absent) {
   constexpr auto kRelaxed = std::memory_order_relaxed;
   const PayloadExtent payload = PayloadExtent::unpack(descriptor.payload.load(kRelaxed));
-  std::uint64_t envelope_offset = descriptor.envelope_offset.load(kRelaxed);
+  std::uint64_t envelope_offset =
+      descriptor.envelope_at.load(kRelaxed) * layout::kEnvelopeUnitBytes;
   const std::size_t envelope_bytes = descriptor.envelope_bytes.load(kRelaxed);
   const bool absent = envelope_may_be_absent && envelope_bytes == 0;
   if (absent) envelope_offset = kEnvelopeOffset;
@@ -269,17 +311,14 @@ Result<Frame> FrameReader::read(const std::byte* area, const FrameDescriptor& de
       payload.bytes > area_bytes_ - payload.offset) {
     return bad_frame("the frame's payload lies outside the slot's area");
   }
-  if (envelope_offset < kEnvelopeOffset || envelope_offset % 8 != 0 ||
-      envelope_bytes > layout::kMaxEnvelopeBytes || envelope_offset > area_bytes_ ||
-      envelope_bytes > area_bytes_ - envelope_offset) {
+  if (envelope_offset < kEnvelopeOffset || envelope_bytes > layout::kMaxEnvelopeBytes ||
+      envelope_offset > area_bytes_ || envelope_bytes > area_bytes_ - envelope_offset) {
     return bad_frame("the frame's envelope lies outside the slot's area");
   }
   const std::uint64_t payload_end = payload.offset + payload.bytes;
   const std::uint64_t end = std::max(payload_end, envelope_offset + envelope_bytes);
   if (end > present_) {
-    Status backed = fault_in(std::span(area + present_, static_cast<std::size_t>(end - present_)));
-    if (!backed) return std::move(backed).error();
-    present_ = end;
+    if (Status present = make_present(area, end); !present) return std::move(present).error();
   }
   const std::span bytes(area + payload.offset, static_cast<std::size_t>(payload.bytes));
   if (absent) return Frame{{}, nullptr, bytes};

@@ -83,10 +83,9 @@ inline constexpr std::size_t kMaxTracebackBytes = 8192;
 //                                             if it is granted later and does not fit before them
 class FrameWriter {
  public:
-  FrameWriter(const DataMemory& memory, SlotIndex slot)
-      : memory_(&memory), slot_(slot), backed_(memory.warm_bytes()) {}
+  FrameWriter(const DataMemory& memory, SlotIndex slot) : memory_(&memory), slot_(slot) {}
 
-  // A new call.
+  // A new call, of a slot whose area nobody reads.
   void begin();
 
   // `bytes` of payload space, 64-byte aligned and backed by memory. What was granted before in this
@@ -97,20 +96,31 @@ class FrameWriter {
   // Errors: PAYLOAD_TOO_LARGE (the envelope), OUT_OF_MEMORY.
   Status commit(const FrameHead& head, std::uint64_t payload_bytes, const RareHead& rare = {});
 
-  // Gives back what a large payload used behind the kept part. Before the slot is freed.
+  // Gives back what a large payload used behind the kept part. Before the slot is freed, or when
+  // its reader is known to be gone.
   void trim();
 
   // For lane.h. Where a window of `bytes` stands that nothing else of this call uses; it is not
   // backed yet. Errors: PAYLOAD_TOO_LARGE.
   Result<std::uint64_t> open_window(std::uint64_t bytes);
-  // Backs the area's first `bytes`. Errors: OUT_OF_MEMORY.
-  Status back_with_memory(std::uint64_t bytes);
+  // Backs the area's first `bytes`, so that they are written without a page fault. Costs nothing
+  // when they are. Errors: OUT_OF_MEMORY.
+  Status back_with_memory(std::uint64_t bytes) {
+    if (bytes <= backed_) [[likely]]
+      return Done{};
+    return back_more(bytes);
+  }
   std::byte* area() const { return memory_->area(slot_); }
 
  private:
+  Status back_more(std::uint64_t bytes);
+  Status grow_to(std::uint64_t end);
+  void give_back_from(std::uint64_t begin) const;
+
   const DataMemory* memory_;
   SlotIndex slot_;
-  std::uint64_t backed_;  // so many bytes of the area are known to be backed
+  // So many bytes of the area are backed by memory, and mapped here.
+  std::uint64_t backed_ = 0;
   std::uint64_t payload_offset_ = layout::kPayloadOffset;
   std::uint64_t payload_end_ = layout::kPayloadOffset;  // of what was granted
   std::uint64_t windows_begin_ = 0;                     // 0: none is open
@@ -149,12 +159,14 @@ class FrameReader {
       : area_bytes_(area_bytes), kept_bytes_(area_bytes), present_(area_bytes) {}
   // Of an area of this memory.
   explicit FrameReader(const DataMemory& memory)
-      : area_bytes_(memory.area_bytes()),
-        kept_bytes_(memory.kept_bytes()),
-        present_(memory.warm_bytes()) {}
+      : area_bytes_(memory.area_bytes()), kept_bytes_(memory.kept_bytes()) {}
 
-  // A new call, or another mapping of the area.
+  // A new call.
   void begin() { present_ = std::min(present_, kept_bytes_); }
+  // From now on the area is read in another mapping.
+  void forget_mapping() { present_ = 0; }
+  // Whether this call's frames reached behind the part that is kept.
+  bool read_behind_kept() const { return present_ > kept_bytes_; }
 
   // Reads the first frame of the area. `generation` is the slot word's. Errors: BAD_FRAME,
   // OUT_OF_MEMORY.
@@ -166,11 +178,12 @@ class FrameReader {
 
  private:
   std::span<const std::byte> copy_envelope(const std::byte* from, std::size_t bytes);
+  Status make_present(const std::byte* area, std::uint64_t end);
 
   std::uint64_t area_bytes_;
   std::uint64_t kept_bytes_;
-  std::uint64_t
-      present_;  // so many bytes of the area can be read without a fault for want of memory
+  // So many bytes of the area are backed by memory, and mapped here.
+  std::uint64_t present_ = 0;
   alignas(16) std::array<std::byte, 128> small_;
   std::vector<std::uint64_t> large_;
 };

@@ -94,7 +94,7 @@ Status LaneWriter::commit(LaneFrameKind kind, const FrameHead& head, std::uint64
   if (with_envelope_) {
     const Result<EnvelopeImage> envelope = EnvelopeImage::build(head, rare);
     if (!envelope) return envelope.error();
-    envelope_offset = layout::align_up(at + bytes, 8);
+    envelope_offset = layout::align_up(at + bytes, layout::kEnvelopeUnitBytes);
     envelope_bytes = envelope->bytes().size();
     std::memcpy(area_->area() + envelope_offset, envelope->bytes().data(), envelope_bytes);
     end = envelope_offset - window_offset_ + envelope_bytes;

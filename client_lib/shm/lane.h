@@ -98,6 +98,9 @@ class LaneReader {
   // A new call. `peer_area` is read, `own_area` takes the count of what was consumed.
   void begin(const std::byte* peer_area, std::byte* own_area, std::uint32_t generation);
 
+  // From now on the peer's area is read in another mapping.
+  void forget_mapping() { reader_.forget_mapping(); }
+
   // Whether next() has a frame.
   bool ready() const;
   // The next frame, in place. Errors: BAD_FRAME, OUT_OF_MEMORY; the lane is of no use then.

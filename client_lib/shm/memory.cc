@@ -41,6 +41,19 @@ Result<UniqueFd> reopen(const UniqueFd& memory, int access) {
   return reopened;
 }
 
+// 0, or errno.
+int populate(std::span<const std::byte> bytes, int advice) {
+  if (bytes.empty()) return 0;
+  const std::uintptr_t page = bip::mapped_region::get_page_size();
+  const auto begin = reinterpret_cast<std::uintptr_t>(bytes.data()) / page * page;
+  const auto end = reinterpret_cast<std::uintptr_t>(bytes.data() + bytes.size());
+  int result;
+  do {
+    result = ::madvise(reinterpret_cast<void*>(begin), end - begin, advice);
+  } while (result != 0 && errno == EINTR);
+  return result == 0 ? 0 : errno;
+}
+
 }  // namespace
 
 Error system_error(const char* what, int error_number) {
@@ -118,18 +131,18 @@ std::uint64_t backed_bytes(const UniqueFd& memory) {
 }
 
 Status fault_in(std::span<const std::byte> bytes) {
-  if (bytes.empty()) return Done{};
-  const std::uintptr_t page = bip::mapped_region::get_page_size();
-  const auto begin = reinterpret_cast<std::uintptr_t>(bytes.data()) / page * page;
-  const auto end = reinterpret_cast<std::uintptr_t>(bytes.data() + bytes.size());
   constexpr int kPopulateRead = 22;  // MADV_POPULATE_READ, which older headers lack
-  int result;
-  do {
-    result = ::madvise(reinterpret_cast<void*>(begin), end - begin, kPopulateRead);
-  } while (result != 0 && errno == EINTR);
-  if (result == 0 || errno == EINVAL) return Done{};
+  const int failure = populate(bytes, kPopulateRead);
+  if (failure == 0 || failure == EINVAL) return Done{};
   // EFAULT: where a read would raise SIGBUS.
   return Error{ErrorCode::kOutOfMemory, "no memory behind the pages of a peer's payload"};
+}
+
+Status fault_in_to_write(std::span<std::byte> bytes) {
+  constexpr int kPopulateWrite = 23;  // MADV_POPULATE_WRITE
+  const int failure = populate(bytes, kPopulateWrite);
+  if (failure == 0 || failure == EINVAL) return Done{};
+  return Error{ErrorCode::kOutOfMemory, "no memory behind the pages of a payload"};
 }
 
 struct Mapping::Region {

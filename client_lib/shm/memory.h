@@ -48,8 +48,11 @@ std::uint64_t backed_bytes(const UniqueFd& memory);
 
 // Backs pages that a peer should have reserved, before they are read in a mapping: a full memory is
 // an error here, where the read would have raised SIGBUS. Kernels before 5.14 cannot, and then it
-// does nothing. Errors: OUT_OF_MEMORY.
+// does nothing. Afterwards reading them costs no page fault. Errors: OUT_OF_MEMORY.
 Status fault_in(std::span<const std::byte> bytes);
+// The same before they are written. Also marks pages that were only reserved as used: a reservation
+// of somebody else that fails would take those back.
+Status fault_in_to_write(std::span<std::byte> bytes);
 
 // A mapping of a range of memory; unmapped with the object.
 class Mapping {

@@ -93,7 +93,6 @@ std::optional<RunningCall> WorkerSeat::try_start(SlotIndex slot) {
   if (!started.moved) return std::nullopt;
 
   running_[slot - first_slot_] = requested.generation;
-  writer(slot).trim();  // what the reply before used behind the kept part
   writer(slot).begin();
   RunningCall call{slot, started.after, {}, {}, {}, {}};
   FrameReader& reader = readers_[slot - first_slot_];
@@ -215,6 +214,7 @@ void WorkerSeat::wait(MonotonicNs deadline) {
   waiting_.wait([this] { return pending(); },
                 [&] {
                   let_go_of_strangers();
+                  give_back_read_replies();
                   if (bell_.try_sleep()) futex_wait(futex_half(word), Bell::kSleeps, deadline);
                 },
                 deadline);
@@ -231,6 +231,18 @@ void WorkerSeat::let_go_of_strangers() {
            Error{ErrorCode::kBadSegment, "somebody else changed the word of a called slot"});
     } else if (seen.state == SlotState::kAbandoned) {
       (void)pool_.try_release(slot, seen, Actor::kWorker);
+    }
+  }
+}
+
+// What large replies used behind the kept part; a client that has read one rings for it.
+void WorkerSeat::give_back_read_replies() {
+  for (SlotIndex slot = first_slot_; slot < first_slot_ + writers_.size(); ++slot) {
+    const SlotState state = load_slot(pool_.word(slot)).state;
+    // Until this worker starts the slot's next call, nobody reads or writes its reply area.
+    if (state == SlotState::kFree || state == SlotState::kClaimed ||
+        state == SlotState::kRequested) {
+      writer(slot).trim();
     }
   }
 }
@@ -289,13 +301,18 @@ void WorkerSeat::let_go(const RunningCall& call, ErrorCategory outcome) {
   if (replied.before.same_step(abandoned)) {
     writer(call.slot).trim();
     (void)pool_.try_release(call.slot, replied.before, Actor::kWorker);
+    // Only the supervisor can give back what an abandoned request took.
+    if (readers_[call.slot - first_slot_].read_behind_kept()) pool_.line().ring_audit();
   }
 }
 
 Result<Mapping> WorkerSeat::give_request_area(const RunningCall& call) {
   Result<Mapping> fresh = joined_.requests->map_area(call.slot);
   if (!fresh) return fresh;
-  return std::exchange(request_areas_[call.slot - first_slot_], *std::move(fresh));
+  const SlotIndex own = call.slot - first_slot_;
+  readers_[own].forget_mapping();
+  if (lanes_[own]) lanes_[own]->forget_mapping();
+  return std::exchange(request_areas_[own], *std::move(fresh));
 }
 
 bool WorkerSeat::cancelled(const RunningCall& call) const {

@@ -125,6 +125,7 @@ class WorkerSeat {
   void let_go_of_strangers();
   std::optional<RunningCall> try_start(SlotIndex slot);
   void let_go(const RunningCall& call, ErrorCategory outcome);
+  void give_back_read_replies();
   void begin_lanes(const RunningCall& call);
   void sleep_for_caller(const RunningCall& call, const std::function<bool()>& over,
                         MonotonicNs deadline);

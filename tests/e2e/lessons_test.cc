@@ -274,7 +274,7 @@ void spoil_request(const SupervisedPool& pool, std::string_view text) {
                                    text.size());
     if (payload != text) continue;
     layout::FrameDescriptor& described = reinterpret_cast<layout::AreaHeader*>(area)->first;
-    described.envelope_offset.store(0xFFFF'FFF8, std::memory_order_relaxed);
+    described.envelope_at.store(0xFFFF'FFFF, std::memory_order_relaxed);
     ++spoiled;
   }
   EXPECT_EQ(spoiled, 1);

@@ -47,10 +47,10 @@ class Area {
 bool is_good(const Area& area, std::uint32_t generation) {
   const FrameDescriptor& descriptor = area.descriptor();
   const PayloadExtent payload = PayloadExtent::unpack(descriptor.payload.load());
-  const std::uint64_t offset = descriptor.envelope_offset.load();
+  const std::uint64_t offset = descriptor.envelope_at.load() * layout::kEnvelopeUnitBytes;
   const std::size_t bytes = descriptor.envelope_bytes.load();
   if (payload.offset < kPayloadOffset || payload.offset + payload.bytes > kAreaBytes) return false;
-  if (offset < kEnvelopeOffset || offset % 8 != 0 || bytes < 8 || offset + bytes > kAreaBytes) {
+  if (offset < kEnvelopeOffset || bytes < 8 || offset + bytes > kAreaBytes) {
     return false;
   }
   std::vector<std::uint64_t> copy((bytes + 7) / 8);

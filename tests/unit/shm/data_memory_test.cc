@@ -1,7 +1,11 @@
 #include "client_lib/shm/data_memory.h"
 
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
+#include "client_lib/shm/frame.h"
+#include "client_lib/shm/huge_pages.h"
 #include "tests/support/descriptors.h"
 #include "tests/support/local_pool.h"
 
@@ -49,6 +53,47 @@ TEST_F(DataMemoryTest, IsNotWrittenThroughAReadOnlyDescriptor) {
   const UniqueFd read_only = reopen_read_only(memory_).value();
   EXPECT_TRUE(DataMemory::open(shm::duplicate(read_only), kGeometry, Access::kReadOnly).ok());
   EXPECT_FALSE(DataMemory::open(shm::duplicate(read_only), kGeometry, Access::kReadWrite).ok());
+}
+
+// Huge pages.
+
+constexpr char kNever[] = "always within_size advise [never] deny force";
+constexpr char kAdvise[] = "always within_size [advise] never deny force";
+constexpr char kInherit[] = "always [inherit] within_size advise never";
+
+TEST(HugePages, AreOfferedWhereTheSettingForAllSizesGivesThem) {
+  EXPECT_FALSE(offers_huge_pages(kNever, ""));
+  EXPECT_FALSE(offers_huge_pages(kNever, kInherit));
+  EXPECT_TRUE(offers_huge_pages(kAdvise, ""));
+  EXPECT_TRUE(offers_huge_pages(kAdvise, kInherit));
+  EXPECT_TRUE(offers_huge_pages("[always] within_size advise never deny force", kInherit));
+}
+
+TEST(HugePages, AreOfferedWhereTheSettingForTheirSizeGivesThem) {
+  EXPECT_TRUE(offers_huge_pages(kNever, "always inherit within_size [advise] never"));
+  EXPECT_FALSE(offers_huge_pages(kAdvise, "always inherit within_size advise [never]"));
+  EXPECT_FALSE(offers_huge_pages("always within_size advise never [deny] force",
+                                 "[always] inherit within_size advise never"));
+}
+
+TEST(HugePages, AreNotOfferedWhereTheKernelSaysNothing) {
+  EXPECT_FALSE(offers_huge_pages("", ""));
+  EXPECT_FALSE(offers_huge_pages("advise", "]advise["));
+}
+
+// Whatever the system offers.
+TEST(HugePages, ChangeNothingForThoseWhoUseTheMemory) {
+  Geometry large = testing::small_geometry(1, 2);
+  large.area_bytes = 8 << 20;
+  const DataMemory memory =
+      DataMemory::open(create_data_memory("test", large).value(), large, Access::kReadWrite)
+          .value();
+  const std::uint64_t before = bytes_in_use(memory.memory());
+  FrameWriter writer(memory, 1);
+  const std::span<std::byte> space = writer.payload_space(7 << 20).value();
+  std::fill(space.begin(), space.end(), std::byte{1});
+  writer.trim();
+  EXPECT_EQ(bytes_in_use(memory.memory()), before);
 }
 
 }  // namespace

@@ -107,19 +107,19 @@ INSTANTIATE_TEST_SUITE_P(
         Corruption{"payload_ends_outside", [](auto& d) { set_payload(d, kAreaBytes - 64, 65); }},
         Corruption{"payload_too_long", [](auto& d) { set_payload(d, kPayloadOffset, kAreaBytes); }},
         Corruption{"payload_all_bits", [](auto& d) { d.payload.store(~std::uint64_t{0}); }},
-        Corruption{"envelope_over_the_header", [](auto& d) { d.envelope_offset.store(0); }},
-        Corruption{"envelope_outside", [](auto& d) { d.envelope_offset.store(kAreaBytes + 8); }},
+        Corruption{"envelope_over_the_header", [](auto& d) { d.envelope_at.store(0); }},
+        Corruption{"envelope_outside", [](auto& d) { d.envelope_at.store(kAreaBytes / 8 + 1); }},
         Corruption{"envelope_ends_outside",
-                   [](auto& d) { d.envelope_offset.store(kAreaBytes - 8); }},
-        Corruption{"envelope_all_bits", [](auto& d) { d.envelope_offset.store(~7u); }},
-        Corruption{"envelope_misaligned", [](auto& d) { d.envelope_offset.fetch_add(4); }},
+                   [](auto& d) { d.envelope_at.store(kAreaBytes / 8 - 1); }},
+        Corruption{"envelope_all_bits", [](auto& d) { d.envelope_at.store(~0u); }},
+        Corruption{"envelope_shifted", [](auto& d) { d.envelope_at.fetch_add(1); }},
         Corruption{"envelope_too_long",
                    [](auto& d) { d.envelope_bytes.store(layout::kMaxEnvelopeBytes + 1); }},
         Corruption{"envelope_longest", [](auto& d) { d.envelope_bytes.store(0xFFFF); }},
         Corruption{"envelope_of_no_bytes", [](auto& d) { d.envelope_bytes.store(0); }},
         Corruption{"envelope_of_seven_bytes", [](auto& d) { d.envelope_bytes.store(7); }},
         Corruption{"envelope_truncated", [](auto& d) { d.envelope_bytes.fetch_sub(24); }},
-        Corruption{"envelope_elsewhere", [](auto& d) { d.envelope_offset.store(4096); }}),
+        Corruption{"envelope_elsewhere", [](auto& d) { d.envelope_at.store(512); }}),
     [](const auto& corruption) { return corruption.param.name; });
 
 TEST(CorruptFrame, IsBadWithTheWrongGeneration) {
@@ -171,7 +171,8 @@ TEST(CorruptFrame, IsReadOnceSoThatLaterChangesChangeNothing) {
 // Every bit of what describes a frame, one at a time: found bad, or harmless.
 TEST(CorruptFrame, IsBadOrHarmlessWithAnyBitFlipped) {
   for (const Area& valid : {plain_area(), rare_area()}) {
-    const std::uint64_t envelope = valid.descriptor().envelope_offset.load();
+    const std::uint64_t envelope =
+        valid.descriptor().envelope_at.load() * layout::kEnvelopeUnitBytes;
     FrameReader reader(kAreaBytes);
     const auto flip = [&](std::uint64_t byte, int bit) {
       const Area area(valid);
@@ -189,7 +190,7 @@ TEST(CorruptFrame, IsBadOrHarmlessWithAnyBitFlipped) {
 TEST(CorruptFrame, IsBadOrHarmlessHoweverItIsMutated) {
   testing::RandomSource random;
   const Area valid = rare_area();
-  const std::uint64_t envelope = valid.descriptor().envelope_offset.load();
+  const std::uint64_t envelope = valid.descriptor().envelope_at.load() * layout::kEnvelopeUnitBytes;
   Area area(valid);
   FrameReader reader(kAreaBytes);
   for (int round = 0; round < effort(200'000); ++round) {

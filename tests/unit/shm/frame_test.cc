@@ -201,5 +201,72 @@ TEST_F(FrameTest, TakesALargePayloadAgainAfterItWasGivenBack) {
   }
 }
 
+// What is kept between the warm part and a bound.
+
+class KeptMemoryTest : public ::testing::Test {
+ protected:
+  static layout::Geometry geometry() {
+    layout::Geometry kept = testing::small_geometry();
+    kept.area_bytes = 1 << 20;
+    kept.kept_bytes = 512 * 1024;
+    return kept;
+  }
+  std::uint64_t in_use() const { return bytes_in_use(memory_.memory()); }
+
+  LocalPool pool_{geometry()};
+  const DataMemory& memory_ = pool_.requests();
+  FrameWriter writer_{memory_, 1};
+};
+
+TEST_F(KeptMemoryTest, StaysBehindForTheNextCall) {
+  const std::uint64_t before = in_use();
+  ASSERT_TRUE(writer_.payload_space(300'000).ok());
+  const std::uint64_t backed = in_use();
+  EXPECT_GE(backed, before + 300'000 - memory_.warm_bytes());
+  writer_.trim();
+  writer_.begin();
+  ASSERT_TRUE(writer_.payload_space(300'000).ok());
+  EXPECT_EQ(in_use(), backed);
+}
+
+TEST_F(KeptMemoryTest, IsNoMoreThanTheBoundAfterACall) {
+  const std::uint64_t before = in_use();
+  ASSERT_TRUE(writer_.payload_space(1'000'000).ok());
+  EXPECT_GE(in_use(), before + 1'000'000 - memory_.warm_bytes());
+  writer_.trim();
+  EXPECT_EQ(in_use(), before + memory_.kept_bytes() - memory_.warm_bytes());
+}
+
+// One that was abandoned is still being read when its caller leaves.
+TEST_F(KeptMemoryTest, IsNoMoreThanTheBoundOnceTheCallAfterAnAbandonedOneBegins) {
+  const std::uint64_t before = in_use();
+  ASSERT_TRUE(writer_.payload_space(1'000'000).ok());
+  writer_.begin();
+  EXPECT_EQ(in_use(), before + memory_.kept_bytes() - memory_.warm_bytes());
+}
+
+// More than that would fail where memory for the call itself is there.
+TEST_F(KeptMemoryTest, IsMadeReadyNoFurtherThanTheBound) {
+  const std::uint64_t before = in_use();
+  ASSERT_TRUE(writer_.payload_space(memory_.kept_bytes() - kPayloadOffset - 10).ok());
+  EXPECT_EQ(in_use(), before + memory_.kept_bytes() - memory_.warm_bytes());
+}
+
+// Behind 4 GiB, in memory that is never touched before it.
+TEST(Envelope, IsFoundBehindThePayloadInAnAreaOfManyGibibytes) {
+  constexpr std::uint64_t kAreaBytes = std::uint64_t{8} << 30, kAt = std::uint64_t{5} << 30;
+  const UniqueFd memory = create_memory("test", kAreaBytes).value();
+  const Mapping area = Mapping::map(memory, Access::kReadWrite, 0, kAreaBytes).value();
+  const RareHead rare{.method_name = "classify"};
+  const EnvelopeImage image = EnvelopeImage::build(kHead, rare).value();
+  std::memcpy(area.data() + kAt, image.bytes().data(), image.bytes().size());
+  describe(reinterpret_cast<layout::AreaHeader*>(area.data())->first,
+           {kPayloadOffset, kAt - kPayloadOffset}, kAt, image.bytes().size(), 0);
+  FrameReader reader(kAreaBytes);
+  const Frame frame = reader.read(area.data(), kHead.generation).value();
+  EXPECT_EQ(frame.rare->method_name()->string_view(), "classify");
+  EXPECT_EQ(frame.payload.size(), kAt - kPayloadOffset);
+}
+
 }  // namespace
 }  // namespace slotring::shm

@@ -102,6 +102,10 @@ TEST_F(FullMemory, IsAnErrorOfFaultingInAndNoSignal) {
     const std::span<const std::byte> all(mapping.data(), 32 * kPage);
     EXPECT_TRUE(fault_in(all.first(16 * kPage)).ok());
     EXPECT_EQ(fault_in(all.subspan(17 * kPage, 10)).error().code, ErrorCode::kOutOfMemory);
+    const Mapping own = Mapping::map(file, Access::kReadWrite, 0, 32 * kPage).value();
+    EXPECT_TRUE(fault_in_to_write(std::span(own.data(), 16 * kPage)).ok());
+    EXPECT_EQ(fault_in_to_write(std::span(own.data(), 17 * kPage)).error().code,
+              ErrorCode::kOutOfMemory);
     return true;
   });
   EXPECT_TRUE(child.succeeded());

@@ -35,6 +35,15 @@ TEST_F(Memory, IsZeroAndSharedByAllItsMappings) {
   EXPECT_EQ(two.data()[100], std::byte{7});
 }
 
+TEST_F(Memory, IsAllBackedWhereItWasFaultedIn) {
+  const Mapping mapping = map(Access::kReadWrite);
+  EXPECT_TRUE(fault_in_to_write(std::span(mapping.data() + 10, 3 * kPage)).ok());
+  EXPECT_EQ(bytes_in_use(memory_), 4 * kPage);
+  EXPECT_TRUE(fault_in(std::span<const std::byte>(mapping.data(), 6 * kPage)).ok());
+  EXPECT_EQ(bytes_in_use(memory_), 6 * kPage);
+  EXPECT_TRUE(fault_in({}).ok());
+}
+
 TEST_F(Memory, IsMappedInPartFromAnOffset) {
   map(Access::kReadWrite).data()[3 * kPage + 5] = std::byte{9};
   const Mapping part = map(Access::kReadOnly, 3 * kPage, kPage);

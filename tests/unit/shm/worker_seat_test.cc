@@ -8,12 +8,14 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/descriptors.h"
 #include "tests/support/effort.h"
 #include "tests/support/local_pool.h"
 
 namespace slotring::shm {
 namespace {
 
+using testing::bytes_in_use;
 using testing::EchoWorker;
 using testing::eventually;
 using testing::LocalPool;
@@ -182,7 +184,7 @@ TEST_F(WorkerSeatTest, GivesARequestAreaAwayAndReadsLaterRequestsInAnother) {
   Lease first = request("first");
   const RunningCall call = seat_.try_next().value();
   Mapping kept = seat_.give_request_area(call).value();
-  EXPECT_TRUE(kept.make_private(layout::kPayloadOffset + 5, Mapping::Contents::kSame).ok());
+  EXPECT_TRUE(kept.make_private(layout::kPayloadOffset + 1000, Mapping::Contents::kSame).ok());
   EXPECT_TRUE(seat_.reply(call, wire::PayloadKind::Empty, 0).ok());
   first.release();
   const Lease second = request("other");
@@ -196,6 +198,41 @@ TEST_F(WorkerSeatTest, GivesAwayNoAreaOfAnotherSlot) {
   const Mapping kept = seat_.give_request_area(call).value();
   EXPECT_LE(kept.data(), call.payload.data());
   EXPECT_GT(kept.data() + kept.size(), call.payload.data());
+}
+
+// Memory of large replies, which only the worker can give back.
+
+TEST_F(WorkerSeatTest, GivesBackWhatALargeReplyTookOnceItIsRead) {
+  const UniqueFd& replies = pool_.replies().memory();
+  const std::uint64_t before = bytes_in_use(replies);
+  EchoWorker worker(pool_);
+  Lease lease = request(std::string(200'000, 'x'));
+  EXPECT_EQ(text_of(lease.wait().value()).size(), 200'000u);
+  EXPECT_GE(bytes_in_use(replies), before + 200'000 - pool_.replies().kept_bytes());
+  lease.release();
+  EXPECT_TRUE(eventually([&] { return bytes_in_use(replies) == before; }));
+}
+
+TEST_F(WorkerSeatTest, LeavesALargeReplyAloneUntilItIsRead) {
+  const std::string large(200'000, 'x');
+  Lease lease = request(large);
+  EchoWorker::echo(seat_, seat_.try_next().value());
+  seat_.wait(soon(1));  // it looks what there is to give back
+  EXPECT_EQ(text_of(lease.wait().value()), large);
+}
+
+TEST_F(WorkerSeatTest, HasTheSupervisorLookForWhatAnAbandonedLargeRequestTook) {
+  const auto bell = [&] { return pool_.segment().header().audit_bell.load(); };
+  for (const std::size_t bytes : {std::size_t{10}, std::size_t{200'000}}) {
+    const std::uint32_t before = bell();
+    {
+      const Lease lease = request(std::string(bytes, 'x'));
+      const RunningCall call = seat_.try_next().value();
+      ASSERT_TRUE(pool_.pool().try_abandon(call.slot, call.word, Actor::kClient));
+      EchoWorker::echo(seat_, call);
+    }
+    EXPECT_EQ(bell() != before, bytes > pool_.requests().kept_bytes());
+  }
 }
 
 // Waiting.

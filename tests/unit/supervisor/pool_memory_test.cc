@@ -16,7 +16,8 @@ using shm::SlotWord;
 using testing::bytes_in_use;
 
 constexpr std::uint64_t kWarm = 4 * layout::kPageBytes;
-constexpr layout::Geometry kGeometry{1, 2, 2, 4, 64 * layout::kPageBytes, kWarm, kWarm};
+constexpr std::uint64_t kKept = 16 * layout::kPageBytes;
+constexpr layout::Geometry kGeometry{1, 2, 2, 4, 64 * layout::kPageBytes, kWarm, kKept};
 constexpr std::uint64_t kLarge = 32 * layout::kPageBytes;
 
 class PoolMemoryTest : public ::testing::Test {
@@ -57,7 +58,7 @@ TEST_F(PoolMemoryTest, GivesBackWhatTheDeadReservedForFreeSlots) {
   (void)shm::FrameWriter(replies_, 1).payload_space(kLarge).value();
   ASSERT_GE(pages(), warm + 2 * (kLarge - kWarm));
   mend();
-  EXPECT_EQ(pages(), warm);
+  EXPECT_EQ(pages(), warm + 2 * (kKept - kWarm));
   EXPECT_TRUE(slots_.try_claim(0).has_value());
   EXPECT_TRUE(slots_.try_claim(0).has_value());
 }
@@ -82,6 +83,27 @@ TEST_F(PoolMemoryTest, ReservesWarmPagesAgainThatAPeerGaveBack) {
   mend();
   EXPECT_EQ(pages(), warm);
   EXPECT_EQ(bytes_in_use(control), control_bytes);
+}
+
+// The clients and workers that know of it do not reserve it again.
+TEST_F(PoolMemoryTest, LeavesWhatIsKeptBehindTheWarmPart) {
+  (void)shm::FrameWriter(requests_, 0).payload_space(kKept / 2).value();
+  const std::uint64_t kept = pages();
+  mend();
+  mend();
+  EXPECT_EQ(pages(), kept);
+}
+
+TEST_F(PoolMemoryTest, SeesWhatAPeerGaveBackAlsoWhenMemoryIsKept) {
+  (void)shm::FrameWriter(requests_, 0).payload_space(kKept / 2).value();
+  mend();
+  mend();
+  const std::uint64_t kept = pages();
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(shm::give_back(requests_.memory(), requests_.offset(1), kWarm).ok());
+    mend();
+    EXPECT_EQ(pages(), kept);
+  }
 }
 
 }  // namespace

@@ -3,9 +3,13 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "client_lib/shm/lane.h"
+#include "tests/support/local_pool.h"
 #include "tests/support/shortage.h"
 
 namespace slotring::testing {
@@ -54,6 +58,50 @@ TEST(MemoryShortage, AWorkersLargeReplyIsOutOfMemoryAndSucceedsLater) {
   }
   EXPECT_EQ(client.call("grow", "").value().bytes().size(), kLarge.size());
   EXPECT_EQ(SupervisedPool::worker_of(client), worker) << "it is still the same one";
+}
+
+// It is there for the pool's life.
+TEST(MemoryShortage, IsNothingToLargeCallsThatFitIntoWhatEarlierOnesLeft) {
+  FaultyPool pool(kModule);
+  Client client = pool->attach();
+  const auto call_all = [&] {
+    EXPECT_EQ(client.call("echo", kLarge).value().text(), kLarge);
+    EXPECT_EQ(client.call("grow", "").value().bytes().size(), kLarge.size());
+  };
+  call_all();
+  const Fault full(pool.faults(), "fallocate"), own_full(pool.own_faults(), "fallocate");
+  call_all();
+}
+
+TEST(MemoryShortage, OfAStreamsWindowIsOutOfMemoryAndLosesNoFrame) {
+  const TemporaryFolder faults;
+  ::setenv("SLOTRING_TEST_FAULTS", faults.path().c_str(), 1);
+  const LocalPool pool;
+  shm::FrameWriter area(pool.requests(), 0);
+  shm::LaneWriter writer(area, shm::Lane::kStream);
+  shm::LaneReader reader(pool.requests(), shm::Lane::kStream);
+  writer.begin(pool.replies().area(0), 1, 128 * 1024);
+  reader.begin(pool.requests().area(0), pool.replies().area(0), 1);
+  const auto send = [&](std::size_t bytes, std::byte value) {
+    EXPECT_TRUE(writer.has_room(bytes));
+    const Result<std::span<std::byte>> space = writer.space(bytes);
+    if (!space) return space.error().code;
+    std::fill(space->begin(), space->end(), value);
+    return writer.commit(shm::LaneFrameKind::kItem, {}, bytes) ? ErrorCode::kOk
+                                                               : ErrorCode::kInternal;
+  };
+  const auto receive = [&] {
+    return reader.ready() ? reader.next().value().frame.payload[0] : std::byte{0};
+  };
+  ASSERT_EQ(send(10'000, std::byte{1}), ErrorCode::kOk);
+  {
+    const Fault full(faults, "fallocate");
+    EXPECT_EQ(send(50'000, std::byte{2}), ErrorCode::kOutOfMemory);
+    EXPECT_EQ(receive(), std::byte{1});
+    EXPECT_FALSE(reader.ready());
+  }
+  EXPECT_EQ(send(50'000, std::byte{3}), ErrorCode::kOk);
+  EXPECT_EQ(receive(), std::byte{3});
 }
 
 TEST(MemoryShortage, AClientThatCannotMapThePoolIsToldAndAttachesLater) {

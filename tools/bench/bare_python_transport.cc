@@ -1,6 +1,7 @@
 #include "tools/bench/bare_python_transport.h"
 
 #include <chrono>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <new>
@@ -8,6 +9,7 @@
 
 #include "tools/bench/bare_channel.h"
 #include "tools/bench/bare_exchange.h"
+#include "tools/bench/bare_stream.h"
 #include "tools/bench/embedded_python.h"
 
 namespace slotring::bench {
@@ -32,12 +34,14 @@ std::string why_no_bare_python() {
 }
 
 BarePythonTransport::BarePythonTransport(const std::string& folder, std::size_t payload_bytes,
-                                         bool yields)
+                                         bool yields, bool streams)
     : script_(folder + "/bare_echo.py"),
       log_(folder + "/bare_echo.log"),
       payload_bytes_(payload_bytes),
-      yields_(yields) {
-  const std::size_t bytes = block_bytes(payload_bytes);
+      yields_(yields),
+      streams_(streams) {
+  const std::size_t bytes =
+      streams ? BareRing::block_bytes(payload_bytes) : block_bytes(payload_bytes);
   memory_ = shm::create_memory("slotring-bench", bytes).value();
   shm::reserve(memory_, 0, bytes).value();
   block_ = shm::Mapping::map(memory_, shm::Access::kReadWrite, 0, bytes).value();
@@ -45,16 +49,24 @@ BarePythonTransport::BarePythonTransport(const std::string& folder, std::size_t 
 }
 
 void BarePythonTransport::begin_turn() {
-  const Channels channels = channels_in(block_.data(), payload_bytes_);
-  new (channels.requests.flag) Flag();
-  new (channels.replies.flag) Flag{kNobodyServes};
+  // What the server sets to 0 when it serves: the replies' sequence, or, of a ring, the requests'.
+  Flag* served;
+  if (streams_) {
+    std::memset(block_.data(), 0, BareRing::block_bytes(payload_bytes_));
+    served = &BareRing(block_.data(), payload_bytes_, yields_).requested();
+  } else {
+    const Channels channels = channels_in(block_.data(), payload_bytes_);
+    new (channels.requests.flag) Flag();
+    served = channels.replies.flag;
+  }
+  new (served) Flag{kNobodyServes};
   server_ = ChildProcess::start(
       {"/usr/bin/python3", script_, extension_folder(), std::to_string(kInheritedFd),
-       std::to_string(payload_bytes_), yields_ ? "yield" : "spin"},
+       std::to_string(payload_bytes_), yields_ ? "yield" : "spin", streams_ ? "stream" : "echo"},
       log_, &memory_);
   const auto deadline = std::chrono::steady_clock::now() + kStartTimeout;
   // Acquire: partner of the extension's release.
-  while (channels.replies.flag->sequence.load(std::memory_order_acquire) == kNobodyServes) {
+  while (served->sequence.load(std::memory_order_acquire) == kNobodyServes) {
     check_interrupted();
     if (!server_.running() || std::chrono::steady_clock::now() > deadline) {
       server_.end();
@@ -67,6 +79,9 @@ void BarePythonTransport::begin_turn() {
 void BarePythonTransport::end_turn() { server_.end(); }
 
 std::unique_ptr<Exchange> BarePythonTransport::connect(int /*client*/) {
+  if (streams_) {
+    return std::make_unique<BareStreamExchange>(BareRing(block_.data(), payload_bytes_, yields_));
+  }
   return std::make_unique<BareExchange>(channels_in(block_.data(), payload_bytes_), yields_);
 }
 

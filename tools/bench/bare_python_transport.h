@@ -20,8 +20,10 @@ std::string why_no_bare_python();
 
 class BarePythonTransport : public Transport {
  public:
-  // Script and log lie in `folder`. `yields` as in BareTransport.
-  BarePythonTransport(const std::string& folder, std::size_t payload_bytes, bool yields);
+  // Script and log lie in `folder`. `yields` as in BareTransport. `streams`: each call is a stream
+  // of frames from a Python generator, as in BareStreamTransport.
+  BarePythonTransport(const std::string& folder, std::size_t payload_bytes, bool yields,
+                      bool streams);
 
   // Returns when the server serves. Throws when it does not come to that.
   void begin_turn() override;
@@ -34,6 +36,7 @@ class BarePythonTransport : public Transport {
   std::string log_;
   std::size_t payload_bytes_;
   bool yields_;
+  bool streams_;
   shm::UniqueFd memory_;
   shm::Mapping block_;
   ChildProcess server_;

@@ -14,8 +14,9 @@ namespace slotring::bench {
 class BareTransport : public Transport {
  public:
   // `yields` gives the CPU away while waiting, for two processes on one CPU, where spinning would
-  // wait for the end of a time slice.
-  BareTransport(std::size_t payload_bytes, bool yields);
+  // wait for the end of a time slice. `in_place` has the server copy the request straight into the
+  // reply: as often as a payload is touched where nobody keeps a copy.
+  BareTransport(std::size_t payload_bytes, bool yields, bool in_place);
 
   void begin_turn() override;
   void end_turn() override;
@@ -25,6 +26,7 @@ class BareTransport : public Transport {
  private:
   std::size_t payload_bytes_;
   bool yields_;
+  bool in_place_;
   SharedBlock block_;
   ChildProcess server_;
 };

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "tools/bench/bare_python_transport.h"
+#include "tools/bench/bare_stream.h"
 #include "tools/bench/bare_transport.h"
 #include "tools/bench/child_process.h"
 #include "tools/bench/slotring_transport.h"
@@ -17,7 +18,24 @@ namespace slotring::bench {
 
 namespace {
 
-enum class Kind { kSlotring, kBare, kBarePython, kSocket };
+enum class Kind {
+  kSlotring,
+  kInPlace,  // Slotring, by leases
+  kStream,   // Slotring; a call is a stream
+  kBare,
+  kBareInPlace,
+  kBarePython,
+  kBareStream,
+  kBarePythonStream,
+  kSocket
+};
+
+bool is_slotring(Kind kind) {
+  return kind == Kind::kSlotring || kind == Kind::kInPlace || kind == Kind::kStream;
+}
+bool needs_bare_python(Kind kind) {
+  return kind == Kind::kBarePython || kind == Kind::kBarePythonStream;
+}
 
 struct Variant {
   const char* name;
@@ -25,7 +43,10 @@ struct Variant {
   Kind kind;
   int clients;
   int servers;
+  std::size_t payload_bytes = 0;  // 0: BenchOptions::payload_bytes
 };
+
+constexpr std::size_t kMiB = std::size_t{1} << 20;
 
 constexpr Variant kVariants[] = {
     {"hot", "Slotring, 1 client, 1 worker", Kind::kSlotring, 1, 1},
@@ -34,6 +55,15 @@ constexpr Variant kVariants[] = {
     {"socket", "Unix socket, 1 client, 1 Python server", Kind::kSocket, 1, 1},
     {"hot-8x2", "Slotring, 8 clients, 2 workers", Kind::kSlotring, 8, 2},
     {"socket-8x2", "Unix socket, 8 clients, 2 Python servers", Kind::kSocket, 8, 2},
+    {"large", "Slotring, 1 MiB in place", Kind::kInPlace, 1, 1, kMiB},
+    {"bare-large", "the same bytes on shared memory, C++ both ends", Kind::kBareInPlace, 1, 1,
+     kMiB},
+    {"huge", "Slotring, 16 MiB in place", Kind::kInPlace, 1, 1, 16 * kMiB},
+    {"socket-huge", "Unix socket, 16 MiB", Kind::kSocket, 1, 1, 16 * kMiB},
+    {"stream", "Slotring, 100,000 frames from a generator", Kind::kStream, 1, 1},
+    {"bare-stream", "a bare ring, 100,000 frames from C++", Kind::kBareStream, 1, 1},
+    {"bare-python-stream", "a bare ring, 100,000 frames from a generator", Kind::kBarePythonStream,
+     1, 1},
 };
 
 struct Ratio {
@@ -48,9 +78,17 @@ constexpr Ratio kRatios[] = {
     {"p50, hot / bare-python", "hot", "bare-python", &TurnResult::p50_ns},
     {"p50, socket / hot", "socket", "hot", &TurnResult::p50_ns},
     {"calls/s, hot-8x2 / socket-8x2", "hot-8x2", "socket-8x2", &TurnResult::calls_per_second},
+    {"p50, large / bare-large", "large", "bare-large", &TurnResult::p50_ns},
+    {"p50, socket-huge / huge", "socket-huge", "huge", &TurnResult::p50_ns},
+    {"p50, stream / bare-stream", "stream", "bare-stream", &TurnResult::p50_ns},
+    {"p50, stream / bare-python-stream", "stream", "bare-python-stream", &TurnResult::p50_ns},
     {"CPU a call, socket / hot", "socket", "hot", &TurnResult::cpu_us_per_call},
     {"CPU a call, socket-8x2 / hot-8x2", "socket-8x2", "hot-8x2", &TurnResult::cpu_us_per_call},
 };
+
+std::size_t bytes_of(const Variant& variant, const BenchOptions& options) {
+  return variant.payload_bytes != 0 ? variant.payload_bytes : options.payload_bytes;
+}
 
 // A folder for sockets and scripts, gone with the object. Its name is short, as sockets' must be.
 class ScratchFolder {
@@ -81,7 +119,7 @@ std::vector<Variant> chosen_variants(const BenchOptions& options,
   for (const Variant& variant : kVariants) {
     const auto& only = options.only;
     if (!only.empty() && std::find(only.begin(), only.end(), variant.name) == only.end()) continue;
-    if (variant.kind == Kind::kBarePython && !no_bare_python.empty()) {
+    if (needs_bare_python(variant.kind) && !no_bare_python.empty()) {
       skipped.push_back({variant.name, no_bare_python});
     } else {
       chosen.push_back(variant);
@@ -100,7 +138,7 @@ class Transports {
   Transports(const std::vector<Variant>& variants, const BenchOptions& options) {
     std::vector<PoolShape> pools;
     for (const Variant& variant : variants) {
-      if (variant.kind == Kind::kSlotring) pools.push_back({variant.name, variant.servers});
+      if (is_slotring(variant.kind)) pools.push_back({variant.name, variant.servers});
     }
     if (!pools.empty()) {
       supervisor_.emplace(find_supervisor(options.supervisor), folder_.path(), pools);
@@ -114,12 +152,22 @@ class Transports {
   std::unique_ptr<Transport> make(const Variant& variant, const BenchOptions& options) {
     switch (variant.kind) {
       case Kind::kSlotring:
-        return std::make_unique<SlotringTransport>(*supervisor_, variant.name);
+      case Kind::kInPlace:
+      case Kind::kStream:
+        return std::make_unique<SlotringTransport>(*supervisor_, variant.name,
+                                                   way_of(variant.kind));
       case Kind::kBare:
-        return std::make_unique<BareTransport>(options.payload_bytes, share_a_cpu(options));
-      case Kind::kBarePython:
-        return std::make_unique<BarePythonTransport>(folder_.path(), options.payload_bytes,
+      case Kind::kBareInPlace:
+        return std::make_unique<BareTransport>(bytes_of(variant, options), share_a_cpu(options),
+                                               /*in_place=*/variant.kind == Kind::kBareInPlace);
+      case Kind::kBareStream:
+        return std::make_unique<BareStreamTransport>(bytes_of(variant, options),
                                                      share_a_cpu(options));
+      case Kind::kBarePython:
+      case Kind::kBarePythonStream:
+        return std::make_unique<BarePythonTransport>(
+            folder_.path(), bytes_of(variant, options), share_a_cpu(options),
+            /*streams=*/variant.kind == Kind::kBarePythonStream);
       case Kind::kSocket:
         break;
     }
@@ -127,6 +175,11 @@ class Transports {
                                              variant.clients);
   }
 
+  static SlotringTransport::Way way_of(Kind kind) {
+    return kind == Kind::kSlotring  ? SlotringTransport::Way::kCall
+           : kind == Kind::kInPlace ? SlotringTransport::Way::kInPlace
+                                    : SlotringTransport::Way::kStream;
+  }
   static bool share_a_cpu(const BenchOptions& options) {
     return options.placement == Placement::kSame || usable_cpus().size() < 2;
   }
@@ -204,7 +257,7 @@ BenchResult run_bench(const BenchOptions& options,
       const bool one_to_one = variants[i].clients == 1;
       result.variants[i].rounds.push_back(run_turn(
           transports[i], {.clients = variants[i].clients,
-                          .payload_bytes = options.payload_bytes,
+                          .payload_bytes = bytes_of(variants[i], options),
                           .seconds = options.seconds,
                           .placement = one_to_one ? options.placement : Placement::kFree}));
     }

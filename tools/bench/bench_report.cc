@@ -41,6 +41,7 @@ std::string variant_table(const BenchResult& result) {
                    {"P99.9", Align::kRight},
                    {"CALLS/S", Align::kRight},
                    {"CPU A CALL", Align::kRight},
+                   {"FAULTS A CALL", Align::kRight},
                    {"FAIRNESS", Align::kRight},
                    {"WHAT"}});
   for (const VariantResult& variant : result.variants) {
@@ -50,6 +51,7 @@ std::string variant_table(const BenchResult& result) {
                    duration_text(typical(variant, &TurnResult::p999_ns)),
                    decimal_text(typical(variant, &TurnResult::calls_per_second), 0),
                    duration_text(1000 * typical(variant, &TurnResult::cpu_us_per_call)),
+                   decimal_text(typical(variant, &TurnResult::page_faults_per_call), 2),
                    decimal_text(typical(variant, &TurnResult::fairness), 2), variant.description});
   }
   return table.to_string();
@@ -85,19 +87,22 @@ json turn_json(const TurnResult& turn) {
           {"calls", turn.calls},
           {"calls_per_s", turn.calls_per_second},
           {"cpu_us_per_call", turn.cpu_us_per_call},
+          {"page_faults_per_call", turn.page_faults_per_call},
           {"fairness", turn.fairness}};
 }
 
 json variant_json(const VariantResult& variant) {
   json rounds = json::array();
   for (const TurnResult& turn : variant.rounds) rounds.push_back(turn_json(turn));
-  const TurnResult medians{.p50_ns = typical(variant, &TurnResult::p50_ns),
-                           .p90_ns = typical(variant, &TurnResult::p90_ns),
-                           .p99_ns = typical(variant, &TurnResult::p99_ns),
-                           .p999_ns = typical(variant, &TurnResult::p999_ns),
-                           .calls_per_second = typical(variant, &TurnResult::calls_per_second),
-                           .cpu_us_per_call = typical(variant, &TurnResult::cpu_us_per_call),
-                           .fairness = typical(variant, &TurnResult::fairness)};
+  const TurnResult medians{
+      .p50_ns = typical(variant, &TurnResult::p50_ns),
+      .p90_ns = typical(variant, &TurnResult::p90_ns),
+      .p99_ns = typical(variant, &TurnResult::p99_ns),
+      .p999_ns = typical(variant, &TurnResult::p999_ns),
+      .calls_per_second = typical(variant, &TurnResult::calls_per_second),
+      .cpu_us_per_call = typical(variant, &TurnResult::cpu_us_per_call),
+      .page_faults_per_call = typical(variant, &TurnResult::page_faults_per_call),
+      .fairness = typical(variant, &TurnResult::fairness)};
   json median_figures = turn_json(medians);
   median_figures.erase("calls");
   return {{"name", variant.name},
@@ -111,10 +116,10 @@ json variant_json(const VariantResult& variant) {
 std::string report_text(const BenchResult& result) {
   const BenchOptions& options = result.options;
   return variant_table(result) + ratio_table(result) + "\n" + "Echo of " +
-         std::to_string(options.payload_bytes) + " bytes. Medians of " +
-         std::to_string(options.rounds) + " interleaved rounds of " +
-         duration_text(options.seconds * 1e9) + " a variant, shuffled by seed " +
-         std::to_string(options.seed) + ".\n" + "Placement " +
+         std::to_string(options.payload_bytes) +
+         " bytes, where no other size is said. Medians of " + std::to_string(options.rounds) +
+         " interleaved rounds of " + duration_text(options.seconds * 1e9) +
+         " a variant, shuffled by seed " + std::to_string(options.seed) + ".\n" + "Placement " +
          std::string(to_string(options.placement)) + ", " + result.placement_note + ".\n" +
          "Every duration includes one reading of the clock, " + duration_text(result.clock_ns) +
          ".\n" + skipped_lines(result);

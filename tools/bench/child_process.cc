@@ -5,11 +5,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <ctime>
+#include <fstream>
+#include <sstream>
+#include <string>
 #include <thread>
 
 #include "client_lib/shm/memory.h"
@@ -120,6 +124,18 @@ double cpu_seconds(pid_t process) {
   timespec used{};
   if (::clock_getcpuclockid(process, &clock) != 0 || ::clock_gettime(clock, &used) != 0) return 0;
   return static_cast<double>(used.tv_sec) + static_cast<double>(used.tv_nsec) / 1e9;
+}
+
+double page_faults(pid_t process) {
+  std::string line;
+  std::getline(std::ifstream("/proc/" + std::to_string(process) + "/stat"), line);
+  // Behind the program's name: state, 6 numbers, minor faults, those of children, major faults.
+  std::istringstream fields(line.substr(std::min(line.rfind(')') + 1, line.size())));
+  std::string skipped;
+  double minor = 0, of_children = 0, major = 0;
+  for (int i = 0; i < 7; ++i) fields >> skipped;
+  fields >> minor >> of_children >> major;
+  return minor + major;
 }
 
 void remember_signals() {

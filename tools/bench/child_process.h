@@ -53,6 +53,9 @@ class ChildProcess {
 // The CPU time that a process has used so far, all threads together; 0 when it is gone.
 double cpu_seconds(pid_t process);
 
+// How many page faults it has had so far; 0 when it is gone.
+double page_faults(pid_t process);
+
 // --- being interrupted ---
 
 // From now on SIGINT and SIGTERM are remembered, and end no more than the waits below.

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
@@ -12,6 +13,7 @@
 
 #include "client_lib/shm/attachment.h"
 #include "slotring/client.h"
+#include "tools/bench/bare_ring.h"
 #include "tools/bench/embedded_python.h"
 
 namespace slotring::bench {
@@ -79,6 +81,44 @@ class SlotringExchange : public Exchange {
   Client client_;
 };
 
+class InPlaceExchange : public Exchange {
+ public:
+  explicit InPlaceExchange(Client client) : client_(std::move(client)) {}
+
+  void call(Bytes request, Space space) override {
+    Lease lease = client_.claim().value();
+    std::memcpy(lease.request(request.size()).value().data(), request.data(), request.size());
+    lease.submit("echo", PayloadKind::kBytes, request.size()).value();
+    const Bytes bytes = lease.wait().value().bytes;
+    if (bytes.size() != space.size()) {
+      throw Exception(Error{ErrorCode::kBadFrame, "the echo's reply has another size"});
+    }
+    std::memcpy(space.data(), bytes.data(), bytes.size());
+  }
+
+ private:
+  Client client_;
+};
+
+class StreamExchange : public Exchange {
+ public:
+  explicit StreamExchange(Client client) : client_(std::move(client)) {}
+
+  void call(Bytes request, Space space) override {
+    Stream stream = client_.stream("frames", request).value();
+    std::uint64_t items = 0;
+    for (const ReplyView& item : stream) {
+      std::memcpy(space.data(), item.bytes.data(), std::min(space.size(), item.bytes.size()));
+      ++items;
+    }
+    stream.status().value();
+    if (items != kStreamFrames) throw Exception(Error{ErrorCode::kBadFrame, "frames are missing"});
+  }
+
+ private:
+  Client client_;
+};
+
 }  // namespace
 
 std::string find_supervisor(const std::string& wanted) {
@@ -128,14 +168,24 @@ std::vector<pid_t> OwnSupervisor::await_workers(const std::string& pool) {
   }
 }
 
-SlotringTransport::SlotringTransport(OwnSupervisor& supervisor, const std::string& pool)
+SlotringTransport::SlotringTransport(OwnSupervisor& supervisor, const std::string& pool, Way way)
     : supervisor_(supervisor),
+      way_(way),
       socket_(supervisor.socket_path(pool)),
       workers_(supervisor.await_workers(pool)) {}
 
 std::unique_ptr<Exchange> SlotringTransport::connect(int client) {
   const std::string name = "bench-" + std::to_string(client);
-  return std::make_unique<SlotringExchange>(Client::attach(socket_, {.name = name}).value());
+  Client attached = Client::attach(socket_, {.name = name}).value();
+  switch (way_) {
+    case Way::kInPlace:
+      return std::make_unique<InPlaceExchange>(std::move(attached));
+    case Way::kStream:
+      return std::make_unique<StreamExchange>(std::move(attached));
+    case Way::kCall:
+      break;
+  }
+  return std::make_unique<SlotringExchange>(std::move(attached));
 }
 
 }  // namespace slotring::bench

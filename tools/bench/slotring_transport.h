@@ -40,8 +40,11 @@ class OwnSupervisor {
 
 class SlotringTransport : public Transport {
  public:
+  // kInPlace: the request is written into the slot, and the reply read there. kStream: a call is a
+  // stream of kStreamFrames items.
+  enum class Way { kCall, kInPlace, kStream };
   // `supervisor` outlives this.
-  SlotringTransport(OwnSupervisor& supervisor, const std::string& pool);
+  SlotringTransport(OwnSupervisor& supervisor, const std::string& pool, Way way);
 
   std::vector<pid_t> servers() const override { return workers_; }
   std::vector<pid_t> bystanders() const override { return {supervisor_.pid()}; }
@@ -49,6 +52,7 @@ class SlotringTransport : public Transport {
 
  private:
   OwnSupervisor& supervisor_;
+  Way way_;
   std::string socket_;
   std::vector<pid_t> workers_;
 };

@@ -39,6 +39,7 @@ struct TurnBlock {
 struct ClientBlock {
   LatencyHistogram latencies;
   double cpu_seconds;
+  double page_faults;
   std::array<char, 512> error;  // empty when all went well
 };
 
@@ -123,10 +124,12 @@ class Turn {
     start_.writer.reset();
     sleep_until(times_->begin);
     const double servers_before = servers_cpu_seconds();
+    const double faults_before = servers_page_faults();
     sleep_until(times_->end);
     const double servers_used = servers_cpu_seconds() - servers_before;
+    const double servers_faults = servers_page_faults() - faults_before;
     finish_clients();
-    return result(servers_used);
+    return result(servers_used, servers_faults);
   }
 
  private:
@@ -150,9 +153,11 @@ class Turn {
       if (::write(ready_.writer.get(), &byte, 1) != 1) return 1;
       if (::read(start_.reader.get(), &byte, 1) != 0) return 1;
       caller.call_until(times_->begin, nullptr);
+      const double faults_before = page_faults(::getpid());
       const double cpu_before = own_cpu_seconds();
       caller.call_until(times_->end, &block.latencies);
       block.cpu_seconds = own_cpu_seconds() - cpu_before;
+      block.page_faults = page_faults(::getpid()) - faults_before;
       return 0;
     } catch (const std::exception& failure) {
       std::strncpy(block.error.data(), failure.what(), block.error.size() - 1);
@@ -191,13 +196,21 @@ class Turn {
     return seconds;
   }
 
-  TurnResult result(double servers_used) const {
+  double servers_page_faults() const {
+    double faults = 0;
+    for (const pid_t server : transport_.servers()) faults += page_faults(server);
+    return faults;
+  }
+
+  TurnResult result(double servers_used, double servers_faults) const {
     auto all = std::make_unique<LatencyHistogram>();
     double cpu = servers_used;
+    double faults = servers_faults;
     std::vector<std::uint64_t> calls_of_each;
     for (const ClientBlock* block : blocks_) {
       all->add(block->latencies);
       cpu += block->cpu_seconds;
+      faults += block->page_faults;
       calls_of_each.push_back(block->latencies.total());
     }
     const auto [fewest, most] = std::minmax_element(calls_of_each.begin(), calls_of_each.end());
@@ -209,6 +222,7 @@ class Turn {
             .calls = all->total(),
             .calls_per_second = calls / shape_.seconds,
             .cpu_us_per_call = calls == 0 ? 0 : cpu * 1e6 / calls,
+            .page_faults_per_call = calls == 0 ? 0 : faults / calls,
             .fairness = *most == 0 ? 0 : static_cast<double>(*fewest) / static_cast<double>(*most)};
   }
 

@@ -27,7 +27,8 @@ struct TurnResult {
   std::uint64_t calls = 0;
   double calls_per_second = 0;
   double cpu_us_per_call = 0;  // of all clients and servers
-  double fairness = 0;         // calls of the slowest client, divided by those of the fastest
+  double page_faults_per_call = 0;
+  double fairness = 0;  // calls of the slowest client, divided by those of the fastest
 };
 
 // Each client is a process that sends a request when it has the reply to the one before, and checks

@@ -30,7 +30,7 @@ const std::map<std::string, Placement> kPlacements = {
 
 constexpr char kFooter[] =
     "Starts what it measures itself, and ends it: a supervisor with its own sockets, and Python\n"
-    "servers. Each variant echoes the same payload, both ends awake:\n"
+    "servers. Each variant echoes the same payload, where it says no other, both ends awake:\n"
     "  hot         Slotring: 1 client, 1 Python worker whose handler returns its request\n"
     "  bare        two C++ processes that spin on shared memory: the least that is possible\n"
     "  bare-python the same, but a Python function serves: it gets a view of the request, and "
@@ -41,6 +41,13 @@ constexpr char kFooter[] =
     "  socket      Unix stream socket to a plain Python server\n"
     "  hot-8x2     Slotring: 8 client processes, 2 workers\n"
     "  socket-8x2  Unix stream sockets: 8 client processes, 2 Python servers\n"
+    "  large       Slotring: 1 MiB, written into the slot and read there\n"
+    "  bare-large  two C++ processes that touch the same bytes on shared memory\n"
+    "  huge        Slotring: 16 MiB, written into the slot and read there\n"
+    "  socket-huge the same 16 MiB by a Unix stream socket\n"
+    "  stream      Slotring: a call is a stream of 100,000 frames that a generator yields\n"
+    "  bare-stream a ring of as many entries between two C++ processes that spin\n"
+    "  bare-python-stream  the same ring, filled from a Python generator; in a build tree only\n"
     "CPU a call is user and system time of all clients and servers, divided by the calls. "
     "Fairness\n"
     "is the calls of the slowest client, divided by those of the fastest.\n\n"

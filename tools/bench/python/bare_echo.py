@@ -1,6 +1,6 @@
 """The Python end of the benchmark's bare-python.
 
-Usage: bare_echo.py EXTENSION_FOLDER DESCRIPTOR PAYLOAD_BYTES spin|yield
+Usage: bare_echo.py EXTENSION_FOLDER DESCRIPTOR PAYLOAD_BYTES spin|yield echo|stream
 
 The descriptor is that of the shared memory. Serves until a signal ends it.
 """
@@ -12,12 +12,23 @@ def echo(request):
     return request
 
 
+def frames(frame):
+    for _ in range(100_000):
+        yield frame
+
+
 def main():
-    folder, descriptor, payload_bytes, waiting = sys.argv[1:]
+    folder, descriptor, payload_bytes, waiting, what = sys.argv[1:]
     sys.path.insert(0, folder)
     import _bare_exchange
 
-    _bare_exchange.serve(int(descriptor), int(payload_bytes), waiting == "yield", echo)
+    descriptor, payload_bytes = int(descriptor), int(payload_bytes)
+    if what == "stream":
+        frame = b"F" * payload_bytes
+        _bare_exchange.serve_streams(
+            descriptor, payload_bytes, waiting == "yield", lambda: frames(frame)
+        )
+    _bare_exchange.serve(descriptor, payload_bytes, waiting == "yield", echo)
 
 
 if __name__ == "__main__":

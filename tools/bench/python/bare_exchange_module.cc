@@ -10,6 +10,7 @@
 
 #include "client_lib/shm/memory.h"
 #include "tools/bench/bare_channel.h"
+#include "tools/bench/bare_ring.h"
 
 namespace slotring::bench {
 
@@ -67,10 +68,67 @@ PyObject* serve(PyObject* /*module*/, PyObject* arguments) {
   }
 }
 
+// Puts all frames of one stream into the ring. False with an exception set.
+bool stream_frames(PyObject* frames, const BareRing& ring, std::uint64_t& number,
+                   Py_ssize_t frame_bytes) {
+  PyObject* iterator = PyObject_GetIter(frames);
+  if (iterator == nullptr) return false;
+  while (PyObject* item = PyIter_Next(iterator)) {
+    Py_buffer frame;
+    if (PyObject_GetBuffer(item, &frame, PyBUF_SIMPLE) == 0) {
+      if (frame.len == frame_bytes) {
+        ring.produce(number++, {static_cast<const std::byte*>(frame.buf),
+                                static_cast<std::size_t>(frame.len)});
+      } else {
+        PyErr_SetString(PyExc_ValueError, "a frame is of another size");
+      }
+      PyBuffer_Release(&frame);
+    }
+    Py_DECREF(item);
+    if (PyErr_Occurred() != nullptr) break;
+  }
+  Py_DECREF(iterator);
+  return PyErr_Occurred() == nullptr;
+}
+
+PyObject* serve_streams(PyObject* /*module*/, PyObject* arguments) {
+  int descriptor = -1;
+  Py_ssize_t frame_bytes = 0;
+  int yields = 0;
+  PyObject* generator = nullptr;
+  if (PyArg_ParseTuple(arguments, "inpO:serve_streams", &descriptor, &frame_bytes, &yields,
+                       &generator) == 0) {
+    return nullptr;
+  }
+  const auto bytes = static_cast<std::size_t>(frame_bytes);
+  const shm::UniqueFd memory(descriptor);
+  const Result<shm::Mapping> block =
+      shm::Mapping::map(memory, shm::Access::kReadWrite, 0, BareRing::block_bytes(bytes));
+  if (!block) {
+    PyErr_SetString(PyExc_OSError, block.error().message.c_str());
+    return nullptr;
+  }
+  const BareRing ring(block->data(), bytes, yields != 0);
+  // Release: partner of the acquire in BarePythonTransport::begin_turn().
+  ring.requested().sequence.store(0, std::memory_order_release);
+  std::uint64_t number = 0;
+  for (std::uint64_t stream = 1;; ++stream) {
+    ring.await_request(stream);
+    PyObject* frames = PyObject_CallFunctionObjArgs(generator, nullptr);
+    if (frames == nullptr) return nullptr;
+    const bool streamed = stream_frames(frames, ring, number, frame_bytes);
+    Py_DECREF(frames);
+    if (!streamed) return nullptr;
+  }
+}
+
 PyMethodDef methods[] = {
     {"serve", serve, METH_VARARGS,
      "serve(descriptor, payload_bytes, yields, handler)\n\n"
      "Takes over the descriptor of the shared memory and answers until an exception."},
+    {"serve_streams", serve_streams, METH_VARARGS,
+     "serve_streams(descriptor, frame_bytes, yields, generator)\n\n"
+     "The same for streams: what generator() yields, for each request."},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -11,9 +11,6 @@ using internal::StreamCall;
 
 namespace {
 
-constexpr auto kReads = static_cast<std::uint8_t>(wire::FrameFlags::ReadsStream);
-constexpr auto kWrites = static_cast<std::uint8_t>(wire::FrameFlags::WritesStream);
-
 Result<Lease> send(ClientCore& core, std::string_view method, Payload payload,
                    const StreamOptions& options, std::uint8_t flags, shm::MonotonicNs started) {
   const internal::ClaimTerms terms{
@@ -35,8 +32,12 @@ Result<Lease> send(ClientCore& core, std::string_view method, Payload payload,
   }
 }
 
-Result<std::unique_ptr<StreamCall>> open(ClientCore& core, std::string_view method, Payload payload,
-                                         const StreamOptions& options, std::uint8_t flags) {
+}  // namespace
+
+Result<std::unique_ptr<StreamCall>> internal::open_stream(ClientCore& core, std::string_view method,
+                                                          Payload payload,
+                                                          const StreamOptions& options,
+                                                          std::uint8_t flags) {
   const shm::MonotonicNs started = shm::monotonic_now();
   Result<Lease> lease = send(core, method, payload, options, flags, started);
   if (!lease) {
@@ -44,10 +45,9 @@ Result<std::unique_ptr<StreamCall>> open(ClientCore& core, std::string_view meth
     return std::move(lease).error();
   }
   core.count_errors_of(*lease);
-  return std::make_unique<StreamCall>(core, *std::move(lease), (flags & kWrites) != 0);
+  return std::make_unique<StreamCall>(core, *std::move(lease),
+                                      (flags & internal::kWritesStream) != 0);
 }
-
-}  // namespace
 
 Stream::Stream(std::unique_ptr<StreamCall> call) : call_(std::move(call)) {}
 Stream::Stream(Stream&&) noexcept = default;
@@ -76,15 +76,16 @@ void Stream::Iterator::advance() {
 
 Result<Stream> Client::stream(std::string_view method, Payload payload,
                               const StreamOptions& options) {
-  Result<std::unique_ptr<StreamCall>> call =
-      open(*core_, method, payload, options, kReads | kWrites);
+  Result<std::unique_ptr<StreamCall>> call = internal::open_stream(
+      *core_, method, payload, options, internal::kReadsStream | internal::kWritesStream);
   if (!call) return std::move(call).error();
   return Stream(*std::move(call));
 }
 
 Result<Reply> Client::stream(std::string_view method, Payload payload, const OnItem& on_item,
                              const StreamOptions& options) {
-  Result<std::unique_ptr<StreamCall>> call = open(*core_, method, payload, options, kReads);
+  Result<std::unique_ptr<StreamCall>> call =
+      internal::open_stream(*core_, method, payload, options, internal::kReadsStream);
   if (!call) return std::move(call).error();
   Stream stream(*std::move(call));
   for (;;) {

@@ -12,8 +12,10 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <utility>
 
 #include "client_lib/client_core.h"
@@ -90,6 +92,14 @@ class StreamCall {
   bool writing_finished_ = false;
   shm::AdaptiveWait waiting_for_room_;
 };
+
+inline constexpr auto kReadsStream = static_cast<std::uint8_t>(wire::FrameFlags::ReadsStream);
+inline constexpr auto kWritesStream = static_cast<std::uint8_t>(wire::FrameFlags::WritesStream);
+
+// Claims a slot and sends the call; `flags` of those two. Errors, counted: as Client::stream().
+Result<std::unique_ptr<StreamCall>> open_stream(ClientCore& core, std::string_view method,
+                                                Payload payload, const StreamOptions& options,
+                                                std::uint8_t flags);
 
 }  // namespace slotring::internal
 

@@ -25,7 +25,8 @@ void LaneWriter::begin(const std::byte* peer_area, std::uint32_t generation,
   generation_ = generation;
   produced_ = consumed_ = 0;
   window_offset_ = 0;
-  window_bytes_ = window_bytes;
+  // Frames begin at multiples of 64, and one that fits must find a place.
+  window_bytes_ = window_bytes / layout::kCacheLineBytes * layout::kCacheLineBytes;
   next_ = 0;
   header().produced[index_of(lane_)].store(LaneCount{generation, 0}.pack(),
                                            std::memory_order_relaxed);
@@ -131,8 +132,10 @@ std::uint32_t LaneReader::produced() const {
 bool LaneReader::ready() const { return produced() != consumed_; }
 
 Result<LaneFrame> LaneReader::next() {
-  if (produced() - released_ > layout::lane_entries(lane_)) {
-    return Error{ErrorCode::kBadFrame, "a lane has more frames than it can hold"};
+  // A writer goes neither back nor further than what was released allows.
+  const std::uint32_t there = produced() - consumed_;
+  if (there == 0 || there > layout::lane_entries(lane_) - (consumed_ - released_)) {
+    return Error{ErrorCode::kBadFrame, "a lane's count is none that its writer can have"};
   }
   const auto& descriptor =
       reinterpret_cast<const AreaHeader*>(peer_area_)->descriptor(lane_, consumed_);

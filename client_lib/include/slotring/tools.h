@@ -32,6 +32,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "slotring/payload.h"
@@ -84,8 +85,9 @@ class ToolReply {
   // Nothing; Python sees None.
   ToolReply() = default;
   // A copy of bytes, a text or a value (Payload::value()).
-  explicit ToolReply(Payload payload) : payload_(payload) {}
-  explicit ToolReply(std::string_view text) : payload_(Payload(text)) {}
+  template <class Content>
+  requires std::is_convertible_v<const Content&, Payload>
+  explicit ToolReply(const Content& content) : payload_(Payload(content)) {}
 
   const OwnedPayload& payload() const { return payload_; }
 

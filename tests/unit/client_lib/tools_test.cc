@@ -1,0 +1,264 @@
+// Tools of a C++ caller, asked by a worker in C++, and the calls that tools make.
+
+#include "slotring/tools.h"
+
+#include <atomic>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "slotring/client.h"
+#include "tests/support/effort.h"
+#include "tests/support/local_supervisor.h"
+#include "tests/support/seat_lanes.h"
+#include "tests/support/seat_thread.h"
+
+namespace slotring {
+namespace {
+
+using testing::call_tool;
+using testing::eventually;
+using ::testing::HasSubstr;
+using testing::LaneFrameKind;
+using testing::LocalPool;
+using testing::LocalSupervisor;
+using testing::reply_text;
+using testing::RunningCall;
+using testing::SeatThread;
+using ::testing::StartsWith;
+using testing::WorkerSeat;
+using namespace std::chrono_literals;
+
+std::string argument_of(const RunningCall& call) {
+  return {reinterpret_cast<const char*>(call.payload.data()), call.payload.size()};
+}
+
+// A handler that gives its argument to the tool "up" and returns what that answers.
+void ask_up(WorkerSeat& seat, const RunningCall& call) {
+  reply_text(seat, call, call_tool(seat, call, "up", argument_of(call)));
+}
+
+// The same, where nested calls of the tool are run at once, and ask the tool in their turn, until
+// their argument is empty.
+std::string descend(WorkerSeat& seat, const RunningCall& call, const std::string& argument,
+                    std::uint64_t depth) {
+  if (argument.empty()) return "bottom";
+  return call_tool(seat, call, "up", argument, depth, [&](const shm::LaneFrame& nested) {
+    return descend(seat, call, testing::text_of_frame(nested), depth + 1);
+  });
+}
+void ask_down(WorkerSeat& seat, const RunningCall& call) {
+  reply_text(seat, call, descend(seat, call, argument_of(call), 1));
+}
+
+class ToolsTest : public ::testing::Test {
+ protected:
+  ToolsTest() { pool_.publish_all(); }
+
+  std::uint32_t busy() const { return pool_.segment().busy_slots(0); }
+  // Calls itself with one letter less.
+  Result<ToolReply> shorten(const ToolCall& call) {
+    const Result<Reply> reply = client_.call("down", call.text().substr(1));
+    if (!reply) return reply.error();
+    return ToolReply(std::string(reply->text()) + "<" + std::string(call.text()));
+  }
+
+  LocalPool pool_;
+  LocalSupervisor supervisor_{pool_};
+  Client client_ = Client::attach(supervisor_.path()).value();
+};
+
+TEST_F(ToolsTest, AreCalledWithTheirArgumentOnTheThreadThatWaits) {
+  const SeatThread worker(pool_, ask_up);
+  std::thread::id ran_on;
+  client_
+      .add_tool("up",
+                [&](const ToolCall& call) -> Result<ToolReply> {
+                  ran_on = std::this_thread::get_id();
+                  EXPECT_EQ(call.name(), "up");
+                  EXPECT_GT(call.remaining(), 0ns);
+                  EXPECT_FALSE(call.cancelled());
+                  return ToolReply("<" + std::string(call.text()) + ">");
+                })
+      .value();
+  EXPECT_EQ(client_.call("ask", "hello").value().text(), "<hello>");
+  EXPECT_EQ(ran_on, std::this_thread::get_id());
+}
+
+TEST_F(ToolsTest, AreNotAskedOfAClientThatHasNone) {
+  const SeatThread worker(pool_, [](WorkerSeat& seat, const RunningCall& call) {
+    reply_text(seat, call,
+               call.caller_attends(wire::FrameFlags::AnswersTools) ? "has tools" : "has none");
+  });
+  EXPECT_EQ(client_.call("ask", "").value().text(), "has none");
+  client_.add_tool("up", [](const ToolCall&) { return ToolReply(); }).value();
+  EXPECT_EQ(client_.call("ask", "").value().text(), "has tools");
+}
+
+TEST_F(ToolsTest, AreRefusedTwiceAndWithoutANameOrAFunction) {
+  const Tool tool = [](const ToolCall&) { return ToolReply(); };
+  client_.add_tool("up", tool).value();
+  EXPECT_EQ(client_.add_tool("up", tool).error().code, ErrorCode::kAlreadyExists);
+  EXPECT_EQ(client_.add_tool("", tool).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(client_.add_tool("none", {}).error().code, ErrorCode::kInvalidArgument);
+}
+
+TEST_F(ToolsTest, AreNamedWhereOneIsUnknown) {
+  const SeatThread worker(pool_, ask_up);
+  const Tool tool = [](const ToolCall&) { return ToolReply(); };
+  client_.add_tool("search", tool).value();
+  client_.add_tool("fetch", tool).value();
+  EXPECT_EQ(client_.call("ask", "").value().text(),
+            "TOOL_NOT_FOUND: the caller has no tool \"up\"; it has: fetch, search");
+}
+
+TEST_F(ToolsTest, PassTheirErrorsAndExceptionsOn) {
+  const SeatThread worker(pool_, ask_up);
+  client_
+      .add_tool("up",
+                [](const ToolCall& call) -> Result<ToolReply> {
+                  if (call.text() == "error") return Error{ErrorCode::kCancelled, "no"};
+                  if (call.text() == "exception") throw Exception({ErrorCode::kOutOfMemory, "no"});
+                  if (call.text() == "large") return ToolReply(std::string(1 << 20, 'x'));
+                  if (call.text() == "number") throw 7;
+                  throw std::out_of_range("no such page");
+                })
+      .value();
+  const auto outcome = [&](const char* what) {
+    return std::string(client_.call("ask", what).value().text());
+  };
+  EXPECT_EQ(outcome("error"), "CANCELLED: no");
+  EXPECT_EQ(outcome("exception"), "OUT_OF_MEMORY: no");
+  EXPECT_THAT(outcome("large"), StartsWith("PAYLOAD_TOO_LARGE: the tool's reply of 1048576"));
+  EXPECT_THAT(outcome("number"), StartsWith("HANDLER_RAISED: int"));
+  EXPECT_EQ(outcome("else"), "HANDLER_RAISED: std::out_of_range: no such page");
+}
+
+TEST_F(ToolsTest, MayCallTheHandlerAgainThoughAllSlotsAreBusy) {
+  const SeatThread worker(pool_, ask_down);
+  client_.add_tool("up", [this](const ToolCall& call) { return shorten(call); }).value();
+  std::vector<Lease> taken;
+  for (int i = 0; i < 3; ++i) taken.push_back(client_.claim().value());
+  EXPECT_EQ(client_.call("down", "abc").value().text(), "bottom<c<bc<abc");
+  EXPECT_EQ(client_.statistics().methods.at(0).figures.calls, 4u);
+}
+
+TEST_F(ToolsTest, KeepTheRepliesOfNestedCallsWithoutASlot) {
+  const SeatThread worker(pool_, ask_down);
+  std::vector<Reply> kept;
+  client_
+      .add_tool("up",
+                [&](const ToolCall&) {
+                  for (int i = 0; i < 20; ++i) kept.push_back(client_.call("down", "").value());
+                  return ToolReply();
+                })
+      .value();
+  EXPECT_TRUE(client_.call("down", "x").ok());
+  EXPECT_EQ(busy(), 0u);
+  for (const Reply& reply : kept) EXPECT_EQ(reply.text(), "bottom");
+}
+
+TEST_F(ToolsTest, GoSixteenDeepAndNoDeeper) {
+  const SeatThread worker(pool_, ask_down);
+  client_.add_tool("up", [this](const ToolCall& call) { return shorten(call); }).value();
+  EXPECT_THAT(client_.call("down", std::string(kMaxToolDepth, 'x')).value().text(),
+              StartsWith("bottom<"));
+  EXPECT_THAT(client_.call("down", std::string(kMaxToolDepth + 1, 'x')).value().text(),
+              StartsWith("INVALID_ARGUMENT: tools that call handlers that call tools are 16 deep"));
+}
+
+TEST_F(ToolsTest, GiveANestedCallUpThatIsLateAndSkipItsReply) {
+  std::atomic<bool> given_up = false;
+  const SeatThread worker(pool_, [&](WorkerSeat& seat, const RunningCall& call) {
+    const std::string first =
+        call_tool(seat, call, "up", "", 1, [&](const shm::LaneFrame&) -> std::string {
+          (void)eventually([&] { return given_up.load(); });
+          return "late";
+        });
+    reply_text(seat, call, first + call_tool(seat, call, "again", "", 2));
+  });
+  client_
+      .add_tool("up",
+                [&](const ToolCall&) {
+                  const Result<Reply> reply = client_.call("down", "", {.timeout = 1ms});
+                  given_up = true;
+                  return ToolReply(reply ? "replied" : to_string(reply.error().code));
+                })
+      .value();
+  client_.add_tool("again", [](const ToolCall&) { return ToolReply(", and again"); }).value();
+  EXPECT_EQ(client_.call("ask", "").value().text(), "DEADLINE_EXCEEDED, and again");
+}
+
+TEST_F(ToolsTest, LearnThatTheirCallWasStopped) {
+  std::stop_source stop;
+  const SeatThread worker(pool_, ask_up);
+  client_
+      .add_tool("up",
+                [&](const ToolCall& call) {
+                  EXPECT_FALSE(call.cancelled());
+                  stop.request_stop();
+                  EXPECT_TRUE(call.cancelled());
+                  EXPECT_EQ(client_.call("down", "").error().code, ErrorCode::kCancelled);
+                  return ToolReply();
+                })
+      .value();
+  const Result<Reply> reply = client_.call("ask", "x", {.stop = stop.get_token()});
+  EXPECT_TRUE(reply.ok() || reply.error().code == ErrorCode::kCancelled);
+  EXPECT_TRUE(eventually([&] { return busy() == 0; }));
+}
+
+TEST_F(ToolsTest, AreAnsweredByAStreamAtEitherEnd) {
+  const SeatThread worker(pool_, [](WorkerSeat& seat, const RunningCall& call) {
+    (void)testing::read_item(seat, call);
+    testing::send_item(seat, call, call_tool(seat, call, "up", "first", 1));
+    while (testing::read_item(seat, call)) {
+    }
+    testing::send_item(seat, call, call_tool(seat, call, "up", "second", 2));
+    reply_text(seat, call, "done");
+  });
+  client_.add_tool("up", [](const ToolCall& call) { return ToolReply(call.text()); }).value();
+  Stream stream = client_.stream("ask", "").value();
+  // More than fits: the handler reads on when its tool was answered.
+  for (int i = 0; i < 200; ++i) stream.write("item").value();
+  stream.finish_writing().value();
+  EXPECT_EQ(testing::text_of(*stream.next().value()), "first");
+  EXPECT_EQ(testing::text_of(*stream.next().value()), "second");
+  EXPECT_EQ(stream.finish().value().text(), "done");
+}
+
+struct Lie {
+  const char* name;
+  LaneFrameKind kind;
+  const char* tool;
+};
+class LyingWorker : public ToolsTest, public ::testing::WithParamInterface<Lie> {};
+
+TEST_P(LyingWorker, MakesThisCallFailAndNothingElse) {
+  const SeatThread worker(pool_, [](WorkerSeat& seat, const RunningCall& call) {
+    if (argument_of(call) == "honest") return reply_text(seat, call, "good");
+    testing::send_frame(seat, call, seat.lanes(call).tools_out, GetParam().kind, "x",
+                        {.call_id = 77, .generation = call.word.generation},
+                        {.method_name = GetParam().tool});
+    (void)testing::await_caller(seat, call, [] { return false; });
+    seat.fail(call, Error{});
+  });
+  client_.add_tool("up", [](const ToolCall&) { return ToolReply(); }).value();
+  EXPECT_EQ(client_.call("ask", "lie").error().code, ErrorCode::kBadFrame);
+  Stream stream = client_.stream("ask", "lie").value();
+  EXPECT_EQ(stream.next().error().code, ErrorCode::kBadFrame);
+  EXPECT_EQ(client_.call("ask", "honest").value().text(), "good");
+  EXPECT_TRUE(eventually([&] { return busy() == 0; }));
+}
+
+INSTANTIATE_TEST_SUITE_P(Frames, LyingWorker,
+                         ::testing::Values(Lie{"nameless", LaneFrameKind::kToolCall, ""},
+                                           Lie{"unasked", LaneFrameKind::kNestedReply, "up"},
+                                           Lie{"item", LaneFrameKind::kItem, "up"}),
+                         [](const auto& lie) { return lie.param.name; });
+
+}  // namespace
+}  // namespace slotring

@@ -272,8 +272,9 @@ Error ToolDesk::ended_error(const Lease& lease) const {
   if (ClientCore::stop_requested(lease)) {
     return Error{ErrorCode::kCancelled, "the call whose tool called was cancelled"};
   }
-  if (has_passed(ClientCore::deadline_of(lease))) {
-    return Error{ErrorCode::kDeadlineExceeded, "the deadline of the call whose tool called passed"};
+  if (core_->is_under_way(lease)) {
+    return Error{ErrorCode::kDeadlineExceeded,
+                 "the deadline passed before the nested call was sent"};
   }
   return Error{ErrorCode::kWorkerLost, "the call whose tool called has ended: its worker is gone"};
 }
@@ -291,7 +292,14 @@ Result<OwnedPayload> ToolDesk::call_nested(std::string_view method, Payload payl
   if (method.empty() || method.size() > layout::kMaxNameBytes) {
     return Error{ErrorCode::kInvalidArgument, "a method's name has 1 to 63 bytes"};
   }
-  if (!await_room(lease, payload.data().size())) return ended_error(lease);
+  // Nothing is sent that nobody would wait for.
+  if (stop.stop_requested()) {
+    return Error{ErrorCode::kCancelled, "the nested call was cancelled before it was sent"};
+  }
+  if (ClientCore::stop_requested(lease) || has_passed(until) ||
+      !await_room(lease, payload.data().size())) {
+    return ended_error(lease);
+  }
   Nested nested{++nested_calls_, std::nullopt, waiting_nested_};
   const std::uint16_t id = core_->method_id(method);
   Status sent = send(lease, LaneFrameKind::kNested,

@@ -73,9 +73,9 @@ inline void reply_text(WorkerSeat& seat, const RunningCall& call, std::string_vi
 }
 
 // What a tool answered: its text, or "CODE: message".
-inline std::string call_tool(
-    WorkerSeat& seat, const RunningCall& call, std::string_view tool, std::string_view argument,
-    std::uint64_t id = 1, const std::function<std::string(const shm::LaneFrame&)>& on_nested = {}) {
+inline std::string call_tool(WorkerSeat& seat, const RunningCall& call, std::string_view tool,
+                             std::string_view argument, std::uint64_t id = 1,
+                             const std::function<std::string(const std::string&)>& on_nested = {}) {
   shm::CallLanes& lanes = seat.lanes(call);
   const shm::FrameHead head{.call_id = id, .generation = call.word.generation};
   if (!send_frame(seat, call, lanes.tools_out, LaneFrameKind::kToolCall, argument, head,
@@ -95,9 +95,10 @@ inline std::string call_tool(
     }
     const shm::FrameHead reply{.call_id = frame.frame.head.call_id,
                                .generation = call.word.generation};
-    const std::string answer = on_nested(frame);
+    // Before it is run: it may ask for tools itself, and so on.
     lanes.tools_in.release();
     seat.tell_caller(call);
+    const std::string answer = on_nested ? on_nested(text) : "";
     send_frame(seat, call, lanes.tools_out, LaneFrameKind::kNestedReply, answer, reply);
   }
 }

@@ -47,8 +47,8 @@ void ask_up(WorkerSeat& seat, const RunningCall& call) {
 std::string descend(WorkerSeat& seat, const RunningCall& call, const std::string& argument,
                     std::uint64_t depth) {
   if (argument.empty()) return "bottom";
-  return call_tool(seat, call, "up", argument, depth, [&](const shm::LaneFrame& nested) {
-    return descend(seat, call, testing::text_of_frame(nested), depth + 1);
+  return call_tool(seat, call, "up", argument, depth, [&](const std::string& nested) {
+    return descend(seat, call, nested, depth + 1);
   });
 }
 void ask_down(WorkerSeat& seat, const RunningCall& call) {
@@ -175,7 +175,7 @@ TEST_F(ToolsTest, GiveANestedCallUpThatIsLateAndSkipItsReply) {
   std::atomic<bool> given_up = false;
   const SeatThread worker(pool_, [&](WorkerSeat& seat, const RunningCall& call) {
     const std::string first =
-        call_tool(seat, call, "up", "", 1, [&](const shm::LaneFrame&) -> std::string {
+        call_tool(seat, call, "up", "", 1, [&](const std::string&) -> std::string {
           (void)eventually([&] { return given_up.load(); });
           return "late";
         });

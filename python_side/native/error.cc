@@ -4,19 +4,6 @@ namespace slotring::python {
 
 namespace {
 
-// The current exception, normalized and with its traceback, no longer current.
-Ref fetch_exception() {
-  PyObject* type = nullptr;
-  PyObject* value = nullptr;
-  PyObject* traceback = nullptr;
-  PyErr_Fetch(&type, &value, &traceback);
-  PyErr_NormalizeException(&type, &value, &traceback);
-  Ref held_type = Ref::steal(type);
-  Ref held_traceback = Ref::steal(traceback);
-  if (value != nullptr && traceback != nullptr) PyException_SetTraceback(value, traceback);
-  return Ref::steal(value);
-}
-
 std::string utf8_of(PyObject* text) {
   Py_ssize_t bytes = 0;
   const char* utf8 = PyUnicode_AsUTF8AndSize(text, &bytes);
@@ -58,6 +45,18 @@ Error describe_exception(PyObject* exception, PyObject* describe) {
 }
 
 }  // namespace
+
+Ref fetch_exception() {
+  PyObject* type = nullptr;
+  PyObject* value = nullptr;
+  PyObject* traceback = nullptr;
+  PyErr_Fetch(&type, &value, &traceback);
+  PyErr_NormalizeException(&type, &value, &traceback);
+  Ref held_type = Ref::steal(type);
+  Ref held_traceback = Ref::steal(traceback);
+  if (value != nullptr && traceback != nullptr) PyException_SetTraceback(value, traceback);
+  return Ref::steal(value);
+}
 
 std::string text_of(PyObject* object) {
   const Ref text = Ref::steal(PyObject_Str(object));

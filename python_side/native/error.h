@@ -11,6 +11,9 @@
 
 namespace slotring::python {
 
+// Takes the current Python exception, normalized and with its traceback. REQUIRES: one is set.
+Ref fetch_exception();
+
 // Takes the current Python exception as an error of `code`, with its type and text but no
 // traceback. REQUIRES: an exception is set.
 Error take_exception(ErrorCode code);

@@ -26,22 +26,11 @@ Step resume(PyObject* generator) {
 
 // Raises the current exception at the generator's yield.
 Step raise_inside(PyObject* generator) {
-  PyObject* type = nullptr;
-  PyObject* exception = nullptr;
-  PyObject* traceback = nullptr;
-  PyErr_Fetch(&type, &exception, &traceback);
-  PyErr_NormalizeException(&type, &exception, &traceback);
-  Py_XDECREF(type);
-  Py_XDECREF(traceback);
-  const Ref held = Ref::steal(exception);
-  Ref item = Ref::steal(PyObject_CallMethod(generator, "throw", "O", held.get()));
+  const Ref exception = fetch_exception();
+  Ref item = Ref::steal(PyObject_CallMethod(generator, "throw", "O", exception.get()));
   if (item) return {PYGEN_NEXT, std::move(item)};
   if (PyErr_ExceptionMatches(PyExc_StopIteration) == 0) return {PYGEN_ERROR, Ref()};
-  PyErr_Fetch(&type, &exception, &traceback);
-  PyErr_NormalizeException(&type, &exception, &traceback);
-  Py_XDECREF(type);
-  Py_XDECREF(traceback);
-  const Ref stop = Ref::steal(exception);
+  const Ref stop = fetch_exception();
   return {PYGEN_RETURN, Ref::steal(PyObject_GetAttrString(stop.get(), "value"))};
 }
 

@@ -27,8 +27,8 @@ own bytes for as long as it lives, but those bytes are then copied, and there is
 ``bytes(request)`` is the clear way to keep them. What it raises reaches the caller as a typed error
 with traceback; an exception that it returns, instead of raising it, is the same error.
 
-A handler may be a generator: what it yields goes to the caller at once. ``ctx.incoming`` iterates what
-the caller sends while the call runs, and ``ctx.tools`` calls functions of the caller; see
+A handler may be a generator: what it yields goes to the caller at once. ``ctx.incoming`` iterates
+what the caller sends while the call runs, and ``ctx.tools`` calls functions of the caller; see
 docs/streams.md.
 
 What all workers must know (a model to use, a key to a service) is set by a broadcast to a handler

@@ -254,7 +254,7 @@ def _method(mark: _Mark, function: Callable[..., Any], loop: Coroutines | None) 
     name = mark.name
     streams = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
     if streams and mark.broadcast:
-        raise TypeError(f"the handler {name!r} is a generator: nobody reads what a broadcast yields")
+        raise TypeError(f"the handler {name!r} streams: nobody reads what a broadcast yields")
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # of some functions written in C

@@ -57,10 +57,14 @@ def ask(request, ctx):
     return bytes(ctx.tools.search(request))
 )";
 
+std::string text_of(const ReplyView& item) {
+  return {reinterpret_cast<const char*>(item.bytes.data()), item.bytes.size()};
+}
+
 // Of the items that are left.
 std::vector<std::string> texts_of(Stream& stream) {
   std::vector<std::string> texts;
-  for (const ReplyView& item : stream) texts.emplace_back(item.text());
+  for (const ReplyView& item : stream) texts.push_back(text_of(item));
   return texts;
 }
 
@@ -113,7 +117,7 @@ TEST(Streams, AGeneratorReadsAndYieldsAtOnce) {
     stream.write(word).value();
     std::string shouted = word;
     for (char& letter : shouted) letter = static_cast<char>(letter - 'a' + 'A');
-    EXPECT_EQ(stream.next().value().value().text(), shouted);
+    EXPECT_EQ(text_of(stream.next().value().value()), shouted);
   }
   stream.finish_writing().value();
   EXPECT_FALSE(stream.next().value().has_value());

@@ -86,12 +86,12 @@ def test_a_handler_of_another_shape_is_refused_at_once(function):
         collect(f=slotring.handler("odd")(function))
 
 
-def test_generators_are_refused_for_now():
-    @slotring.handler
+def test_a_generator_cannot_serve_a_broadcast():
+    @slotring.handler(broadcast=True)
     def stream(request):
         yield 1
 
-    with pytest.raises(TypeError, match="streams are not supported yet"):
+    with pytest.raises(TypeError, match="nobody reads what a broadcast yields"):
         collect(stream=stream)
 
 

@@ -287,19 +287,3 @@ def test_a_worker_that_waits_for_room_leaves_at_sigterm(streams):
             error = raised
     assert error.code == "WORKER_LOST"
     streams.expect_exit(143)
-
-
-def test_a_generator_cannot_serve_a_broadcast(pool):
-    pool.launch(
-        """
-        import slotring
-
-        @slotring.handler(broadcast=True)
-        def stream(request):
-            yield 1
-        """
-    )
-    pool.publish()
-    assert pool.worker.outcome[0] == "setup_failed"
-    assert "nobody reads what a broadcast yields" in pool.worker.outcome[2]
-    pool.expect_exit(3)

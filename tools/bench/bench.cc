@@ -58,7 +58,7 @@ constexpr Variant kVariants[] = {
     {"large", "Slotring, 1 MiB in place", Kind::kInPlace, 1, 1, kMiB},
     {"bare-large", "the same bytes on shared memory, C++ both ends", Kind::kBareInPlace, 1, 1,
      kMiB},
-    {"huge", "Slotring, 16 MiB in place", Kind::kInPlace, 1, 1, 16 * kMiB},
+    {"huge", "Slotring, 16 MiB in place, all of it kept", Kind::kInPlace, 1, 1, 16 * kMiB},
     {"socket-huge", "Unix socket, 16 MiB", Kind::kSocket, 1, 1, 16 * kMiB},
     {"stream", "Slotring, 100,000 frames from a generator", Kind::kStream, 1, 1},
     {"bare-stream", "a bare ring, 100,000 frames from C++", Kind::kBareStream, 1, 1},

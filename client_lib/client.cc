@@ -5,7 +5,6 @@
 #include "client_lib/client_core.h"
 #include "client_lib/session_list.h"
 #include "client_lib/shm/peer_socket.h"
-#include "client_lib/shm/value.h"
 
 namespace slotring {
 
@@ -47,20 +46,25 @@ Status Lease::submit(std::string_view method, PayloadKind kind, std::size_t byte
                           : core_->submit(*this, method, kind, bytes, {.table_type = table_type});
 }
 
+Result<MutableTensor> Lease::empty(DType dtype, const Shape& shape, std::string_view name) {
+  return core_ == nullptr ? void_lease() : core_->empty(*this, dtype, shape, name);
+}
+
+Status Lease::put_value(std::span<const std::uint8_t> value) {
+  return core_ == nullptr ? void_lease() : core_->put_value(*this, std::as_bytes(value));
+}
+
+Status Lease::submit(std::string_view method) {
+  return core_ == nullptr ? void_lease() : core_->submit_tensors(*this, method);
+}
+
 Result<ReplyView> Lease::wait() { return core_ == nullptr ? void_lease() : core_->wait(*this); }
 
 void Lease::release() {
   if (core_ != nullptr) core_->release(*this);
 }
 
-Result<std::vector<std::uint8_t>> Reply::value() const {
-  if (kind() != PayloadKind::kValue) {
-    return Error{ErrorCode::kInvalidArgument, "the reply holds no value"};
-  }
-  return shm::copy_verified_value(bytes());
-}
-
-Client::Client(std::shared_ptr<ClientCore> core) : core_(std::move(core)) {}
+Client::Client(std::unique_ptr<ClientCore> core) : core_(std::move(core)) {}
 Client::Client(Client&&) noexcept = default;
 Client& Client::operator=(Client&& other) noexcept {
   if (this == &other) return *this;

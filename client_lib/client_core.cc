@@ -35,7 +35,35 @@ shm::MonotonicNs deadline_after(std::chrono::nanoseconds timeout, shm::Monotonic
   return now + static_cast<std::uint64_t>(std::max<std::int64_t>(timeout.count(), 0));
 }
 
-Status send(Lease& lease, std::string_view method, Payload payload) {
+namespace {
+
+// Copies the payload's tensors into the slot, and sends them.
+Status send_tensors(Lease& lease, std::string_view method, const Payload& payload) {
+  const Result<std::uint64_t> bytes = TensorRequest::bytes_of(payload);
+  if (!bytes) return bytes.error();
+  // Nothing is written where it does not fit as a whole.
+  if (Result<std::span<std::byte>> space = lease.request(*bytes); !space) {
+    return std::move(space).error();
+  }
+  const std::span<const std::byte> value = payload.data();
+  Status written =
+      lease.put_value({reinterpret_cast<const std::uint8_t*>(value.data()), value.size()});
+  if (!written) return written;
+  for (const Tensor& tensor : payload.tensors()) {
+    Result<MutableTensor> copy = lease.empty(tensor.dtype(), tensor.shape(), tensor.name());
+    if (!copy) return std::move(copy).error();
+    copy_elements(tensor, copy->data());
+  }
+  return lease.submit(method);
+}
+
+}  // namespace
+
+Result<ReplyView> exchange(Lease& lease, std::string_view method, Payload payload) {
+  if (payload.kind() == PayloadKind::kTensors) [[unlikely]] {
+    if (Status sent = send_tensors(lease, method, payload); !sent) return std::move(sent).error();
+    return lease.wait();
+  }
   const std::span<const std::byte> data = payload.data();
   Result<std::span<std::byte>> space = lease.request(data.size());
   if (!space) return std::move(space).error();
@@ -152,6 +180,7 @@ Lease ClientCore::lease_of(const shm::Claim& claim, const ClaimTerms& terms,
   shm::prefetch_frame_to_write(joined_.requests->area(claim.slot));
   SlotSide& side = sides_[claim.slot];
   side.writer.begin();
+  side.tensors.clear();
   side.session.clear();
   side.attends = 0;
   side.tools = nullptr;
@@ -171,7 +200,33 @@ Result<std::span<std::byte>> ClientCore::request(Lease& lease, std::size_t bytes
   if (lease.phase_ != Lease::Phase::kClaimed) return misuse(kSubmittedAlready);
   Result<std::span<std::byte>> space = sides_[lease.slot_].writer.payload_space(bytes);
   if (space) lease.granted_bytes_ = bytes;
+  sides_[lease.slot_].tensors.clear();
   return space;
+}
+
+Result<MutableTensor> ClientCore::empty(Lease& lease, DType dtype, const Shape& shape,
+                                        std::string_view name) {
+  if (Status usable = check_process(); !usable) return std::move(usable).error();
+  if (lease.phase_ != Lease::Phase::kClaimed) return misuse(kSubmittedAlready);
+  lease.granted_bytes_ = 0;
+  return sides_[lease.slot_].tensors.add(sides_[lease.slot_].writer, dtype, shape, name);
+}
+
+Status ClientCore::put_value(Lease& lease, std::span<const std::byte> value) {
+  if (Status usable = check_process(); !usable) return usable;
+  if (lease.phase_ != Lease::Phase::kClaimed) return misuse(kSubmittedAlready);
+  lease.granted_bytes_ = 0;
+  return sides_[lease.slot_].tensors.put_value(sides_[lease.slot_].writer, value);
+}
+
+Status ClientCore::submit_tensors(Lease& lease, std::string_view method) {
+  const TensorRequest& tensors = sides_[lease.slot_].tensors;
+  if (lease.phase_ != Lease::Phase::kClaimed) return misuse(kSubmittedAlready);
+  if (Status good = tensors.check(); !good) return good;
+  lease.granted_bytes_ = tensors.bytes();
+  const std::vector<shm::TensorHead> heads = tensors.heads();
+  return submit(lease, method, PayloadKind::kTensors, tensors.bytes(),
+                {.tensors = heads, .value_bytes = tensors.value_bytes()});
 }
 
 Status ClientCore::submit(Lease& lease, std::string_view method, PayloadKind kind,
@@ -186,8 +241,8 @@ Status ClientCore::submit(Lease& lease, std::string_view method, PayloadKind kin
   if (method.empty() || method.size() > layout::kMaxNameBytes) {
     return misuse("a method's name has 1 to 63 bytes");
   }
-  if ((kind == PayloadKind::kTable) == parts.table_type.empty()) {
-    return misuse("a table, and nothing else, goes with the fully qualified name of its type");
+  if (kind == PayloadKind::kTensors && parts.tensors.empty()) {
+    return misuse("tensors are made by empty(), and sent by submit(method)");
   }
   SlotSide& side = sides_[lease.slot_];
   const std::uint16_t id = methods_.find(method, *joined_.segment);
@@ -196,7 +251,8 @@ Status ClientCore::submit(Lease& lease, std::string_view method, PayloadKind kin
   // An unknown method still goes to the worker, by its name, which can say what it has.
   const shm::RareHead rare{.method_name = id == 0 ? method : std::string_view(),
                            .session = side.session,
-                           .table_type = parts.table_type};
+                           .tensors = parts.tensors,
+                           .value_bytes = parts.value_bytes};
   if (Status committed = side.writer.commit(head, bytes, rare); !committed) {
     return committed;
   }

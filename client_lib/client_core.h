@@ -28,7 +28,7 @@
 #include "client_lib/shm/frame.h"
 #include "client_lib/shm/slot_pool.h"
 #include "client_lib/supervisor_contact.h"
-#include "client_lib/tool_desk.h"
+#include "client_lib/tensor_request.h"
 #include "slotring/lease.h"
 #include "slotring/result.h"
 
@@ -70,6 +70,9 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
   // `parts`: what the payload consists of, where its kind alone does not say it.
   Status submit(Lease& lease, std::string_view method, PayloadKind kind, std::size_t bytes,
                 const shm::RareHead& parts = {});
+  Result<MutableTensor> empty(Lease& lease, DType dtype, const Shape& shape, std::string_view name);
+  Status put_value(Lease& lease, std::span<const std::byte> value);
+  Status submit_tensors(Lease& lease, std::string_view method);
   Result<ReplyView> wait(Lease& lease);
   void release(Lease& lease);
 
@@ -141,6 +144,8 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
         : writer(requests, slot), reader(replies) {}
     shm::FrameWriter writer;
     shm::FrameReader reader;
+    TensorRequest tensors;              // made in place so far
+    std::vector<Tensor> reply_tensors;  // of the reply that the lease has
     shm::AdaptiveWait waiting;
     std::string session;  // of the lease; empty for none
     CallMark mark;

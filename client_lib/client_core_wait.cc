@@ -3,6 +3,7 @@
 #include <climits>
 
 #include "client_lib/client_core.h"
+#include "client_lib/reply_view.h"
 #include "client_lib/shm/obituary.h"
 
 namespace slotring::internal {
@@ -174,19 +175,22 @@ Result<ReplyView> ClientCore::read_reply(Lease& lease, const SlotWord& replied) 
   if (frame && frame->head.call_id != call_id_of(lease) && !unread) {
     frame = Error{ErrorCode::kBadFrame, "the reply's frame is of another call"};
   }
-  if (frame && frame->head.kind > wire::PayloadKind::Table) {
-    frame = Error{ErrorCode::kBadFrame, "the reply's payload is of an unknown kind"};
+  ReplyView view;
+  if (!frame) {
+    error = std::move(frame).error();
+  } else if (!error) {
+    Result<ReplyView> read = view_of(*frame, sides_[lease.slot_].reply_tensors);
+    if (!read) {
+      error = std::move(read).error();
+    } else {
+      view = *read;
+    }
   }
-  if (!frame) error = std::move(frame).error();
   if (error) {
     release(lease);
     return fail(*std::move(error));
   }
   joined_.segment->client(owner_).calls.fetch_add(1, std::memory_order_relaxed);
-  ReplyView view{static_cast<PayloadKind>(frame->head.kind), frame->payload};
-  if (frame->rare != nullptr && frame->rare->table_type() != nullptr) {
-    view.table_type = frame->rare->table_type()->string_view();  // in the reader's copy
-  }
   return view;
 }
 

@@ -22,9 +22,9 @@ class DataMemory {
  public:
   static Result<DataMemory> open(UniqueFd memory, const Geometry& geometry, Access access);
 
-  // A read-only mapping of one area, beside the one that area() is in.
-  Result<Mapping> map_area(SlotIndex slot) const {
-    return Mapping::map(memory_, Access::kReadOnly, offset(slot), area_bytes_);
+  // A mapping of one area, beside the one that area() is in.
+  Result<Mapping> map_area(SlotIndex slot, Access access = Access::kReadOnly) const {
+    return Mapping::map(memory_, access, offset(slot), area_bytes_);
   }
 
   std::byte* area(SlotIndex slot) const { return mapping_.data() + offset(slot); }

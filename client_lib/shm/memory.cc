@@ -172,7 +172,7 @@ Result<Mapping> Mapping::map(const UniqueFd& memory, Access access, std::uint64_
   return mapping;
 }
 
-Status Mapping::make_private(std::uint64_t bytes, Contents contents) {
+Status Mapping::make_private(std::uint64_t bytes, Contents contents, Access access) {
   const std::size_t page = bip::mapped_region::get_page_size();
   const std::size_t whole = static_cast<std::size_t>((bytes + page - 1) / page * page);
   void* copy = ::mmap(nullptr, whole, PROT_READ | PROT_WRITE,
@@ -180,7 +180,7 @@ Status Mapping::make_private(std::uint64_t bytes, Contents contents) {
   if (copy == MAP_FAILED) return system_error("mmap", errno);
   if (contents == Contents::kSame) std::memcpy(copy, data_, static_cast<std::size_t>(bytes));
   // Moving pages over a mapping replaces it under the kernel's lock on the address space.
-  if (::mprotect(copy, whole, PROT_READ) != 0 ||
+  if ((access == Access::kReadOnly && ::mprotect(copy, whole, PROT_READ) != 0) ||
       ::mremap(copy, whole, whole, MREMAP_MAYMOVE | MREMAP_FIXED, data_) == MAP_FAILED) {
     const int error_number = errno;
     ::munmap(copy, whole);

@@ -70,10 +70,10 @@ class Mapping {
 
   enum class Contents { kSame, kZeros };
   // Cuts this mapping off from shared memory: its first `bytes`, rounded up to pages, become
-  // private read-only pages at the same addresses, in one step (no reader sees anything between);
-  // the rest is unmapped. For a read-only mapping whose bytes somebody still looks at. Nothing has
-  // changed after an error.
-  Status make_private(std::uint64_t bytes, Contents contents);
+  // private pages at the same addresses, in one step (no reader sees anything between); the rest is
+  // unmapped. For a mapping whose bytes somebody still looks at. Nothing has changed after an
+  // error.
+  Status make_private(std::uint64_t bytes, Contents contents, Access access = Access::kReadOnly);
 
  private:
   struct Region;

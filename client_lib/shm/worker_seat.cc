@@ -40,6 +40,7 @@ WorkerSeat::WorkerSeat(Attachment joined, std::vector<Mapping> request_areas)
     readers_.emplace_back(*joined_.requests);
   }
   lanes_.resize(writers_.size());
+  reply_areas_.resize(writers_.size());
   running_.resize(segment().geometry().slots_per_worker);
   started_.resize(running_.size(), kNever);
   note_idle();  // what is there is a predecessor's
@@ -313,6 +314,20 @@ Result<Mapping> WorkerSeat::give_request_area(const RunningCall& call) {
   readers_[own].forget_mapping();
   if (lanes_[own]) lanes_[own]->forget_mapping();
   return std::exchange(request_areas_[own], *std::move(fresh));
+}
+
+Result<std::byte*> WorkerSeat::reply_area_to_view(const RunningCall& call) {
+  Mapping& area = reply_areas_[call.slot - first_slot_];
+  if (area.data() == nullptr) {
+    Result<Mapping> mapped = joined_.replies->map_area(call.slot, Access::kReadWrite);
+    if (!mapped) return std::move(mapped).error();
+    area = *std::move(mapped);
+  }
+  return area.data();
+}
+
+Mapping WorkerSeat::give_reply_area(const RunningCall& call) {
+  return std::exchange(reply_areas_[call.slot - first_slot_], Mapping());
 }
 
 bool WorkerSeat::cancelled(const RunningCall& call) const {

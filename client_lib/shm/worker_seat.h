@@ -88,7 +88,7 @@ class WorkerSeat {
   Result<std::span<std::byte>> reply_space(const RunningCall& call, std::uint64_t bytes);
 
   // Ends the call with `bytes` of reply, written to reply_space() before.
-  // `parts`: what the payload consists of, where its kind alone does not say it.
+  // `parts`: what they consist of, where the kind alone does not say it.
   Status reply(const RunningCall& call, wire::PayloadKind kind, std::uint64_t bytes,
                const RareHead& parts = {});
   // Ends the call with an error.
@@ -99,6 +99,17 @@ class WorkerSeat {
   // ends. Later calls of the slot use a new mapping of the same area. Errors: OUT_OF_MEMORY;
   // nothing has changed then.
   Result<Mapping> give_request_area(const RunningCall& call);
+
+  // A second mapping of the call's reply area, beside the one that reply_space() is in: for views
+  // that a handler may keep. Made with the first such call of the slot. Errors: OUT_OF_MEMORY,
+  // SYSTEM_LIMIT.
+  Result<std::byte*> reply_area_to_view(const RunningCall& call);
+  // Gives that mapping away, to be cut off as a request's. REQUIRES: it was made.
+  Mapping give_reply_area(const RunningCall& call);
+  // Where in the reply area's memory `space`, of reply_space(), begins.
+  std::uint64_t reply_offset(const RunningCall& call, std::span<const std::byte> space) const {
+    return static_cast<std::uint64_t>(space.data() - joined_.replies->area(call.slot));
+  }
 
   // The lanes of a call whose caller attends to some (wire::FrameFlags); as one thread.
   CallLanes& lanes(const RunningCall& call) { return *lanes_[call.slot - first_slot_]; }
@@ -144,6 +155,7 @@ class WorkerSeat {
   Bell bell_;
   SlotIndex first_slot_;
   std::vector<Mapping> request_areas_;  // one a slot of this seat
+  std::vector<Mapping> reply_areas_;    // of a slot whose replies are viewed
   std::vector<FrameWriter> writers_;    // one a slot of this seat
   // Of each slot of this seat: the generation of its call that runs. What the words say about that
   // is compared with this, after somebody has scribbled over them.

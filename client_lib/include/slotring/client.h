@@ -60,11 +60,11 @@ class Reply {
   std::string_view text() const {
     return {reinterpret_cast<const char*>(view_.bytes.data()), view_.bytes.size()};
   }
-  // Of a kTable reply, which read_table() of table.h reads: its type's fully qualified name.
-  std::string_view table_type() const { return view_.table_type; }
-  // A private, verified copy of a kValue reply, to be read by flexbuffers::GetRoot().
-  // Errors: BAD_FRAME when it does not verify, INVALID_ARGUMENT when the reply is of another kind.
-  Result<std::vector<std::uint8_t>> value() const;
+  // Of a kTensors reply, in place; the rest as in ReplyView (lease.h).
+  std::span<const Tensor> tensors() const { return view_.tensors; }
+  Result<Tensor> tensor() const { return view_.tensor(); }
+  Result<Tensor> tensor(std::string_view name) const { return view_.tensor(name); }
+  Result<std::vector<std::uint8_t>> value() const { return view_.value(); }
 
  private:
   friend class Client;

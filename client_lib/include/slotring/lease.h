@@ -6,6 +6,12 @@
 //     ReplyView reply = lease->wait().value();                  // read the reply in place
 //     lease->release();                                         // or let the lease go out of scope
 //
+// Tensors in place:
+//
+//     MutableTensor image = lease->empty<float>({h, w, 3}, "image").value();   // write it there
+//     lease->submit("resize").value();
+//     Tensor small = lease->wait().value().tensor().value();
+//
 // Guarantee: from claim to release the slot is this lease's alone, whatever other processes do or
 // die. A reply that a lease returns is the reply to its own request; a call that ended otherwise
 // (deadline, dead worker) returns its error, once, and the lease is void from then on.
@@ -23,10 +29,12 @@
 #include <stop_token>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "slotring/payload.h"
 #include "slotring/result.h"
 #include "slotring/retry.h"
+#include "slotring/tensor.h"
 
 namespace slotring {
 
@@ -69,10 +77,21 @@ struct CallOptions {
   std::optional<RetryOptions> retry = {};
 };
 
+// All that it views is in the slot, and valid until the lease is released.
 struct ReplyView {
   PayloadKind kind = PayloadKind::kEmpty;
-  std::span<const std::byte> bytes;  // in the slot; valid until the lease is released
-  std::string_view table_type = {};  // of a kTable reply; valid as long
+  std::span<const std::byte> bytes = {};
+  std::span<const Tensor> tensors = {};  // of kind kTensors; all named, or none
+  std::uint64_t value_bytes = 0;         // of the value beside them, with which `bytes` begins
+
+  // The reply's only tensor. Errors: INVALID_ARGUMENT when it has none, or several.
+  Result<Tensor> tensor() const;
+  // The one of this name. Errors: INVALID_ARGUMENT, which says what names there are.
+  Result<Tensor> tensor(std::string_view name) const;
+  // A private, verified copy of a kValue reply, or of the values beside named tensors, to be read
+  // by flexbuffers::GetRoot(). Errors: BAD_FRAME when it does not verify, INVALID_ARGUMENT when
+  // there is none.
+  Result<std::vector<std::uint8_t>> value() const;
 };
 
 class [[nodiscard]] Lease {
@@ -91,6 +110,22 @@ class [[nodiscard]] Lease {
   // void), PAYLOAD_TOO_LARGE (`bytes` is more than was requested), INVALID_ARGUMENT.
   Status submit(std::string_view method, PayloadKind kind, std::size_t bytes,
                 std::string_view table_type = {});
+
+  // Space in the request for a tensor of T's, writable until submit(), its elements as they happen
+  // to be. May be asked for several times; what request() granted is void then, and the reverse.
+  // Errors: INVALID_ARGUMENT (the shape), PAYLOAD_TOO_LARGE, OUT_OF_MEMORY; nothing has changed
+  // then.
+  template <class T>
+  Result<MutableTensor> empty(const Shape& shape, std::string_view name = {}) {
+    return empty(dtype_of<T>(), shape, name);
+  }
+  Result<MutableTensor> empty(DType dtype, const Shape& shape, std::string_view name = {});
+  // Copies a finished FlexBuffers map, which goes beside named tensors. Before the first empty().
+  // Errors: as empty().
+  Status put_value(std::span<const std::uint8_t> value);
+  // Sends the tensors of empty(). Errors: as the other submit(); INVALID_ARGUMENT when there are
+  // none, or not all are named differently where one is, or a value is there.
+  Status submit(std::string_view method);
 
   // Waits for the reply. Errors: the handler's own; DEADLINE_EXCEEDED and CANCELLED (by the options
   // that the lease was claimed with; retryable when no worker had started the call), WORKER_LOST,

@@ -5,22 +5,23 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
-#include <new>
+#include <initializer_list>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "slotring/tensor.h"
+
 namespace slotring {
 
-// How a payload's bytes are to be read. Python sees Bytes as a memoryview, and Value as its own
-// objects.
+// How a payload's bytes are to be read. Python sees Bytes as a memoryview, Value as its own
+// objects, and Tensors as numpy arrays: one alone, a list of them, or, when they are named, a dict.
 enum class PayloadKind : std::uint8_t {
   kEmpty = 0,
   kBytes = 1,
   kValue = 2,  // one finished FlexBuffers buffer: any JSON-like value
-  kTable = 4,  // one finished FlatBuffers buffer of a schema of the user's (table.h)
+  kTensors = 3,
 };
 
 class OwnedPayload;
@@ -40,62 +41,31 @@ class Payload {
     payload.kind_ = PayloadKind::kValue;
     return payload;
   }
-  Payload(const OwnedPayload& owned);
-
-  // A finished FlatBuffers buffer, whose root is of this type, by its fully qualified name, e.g.
-  // "shop.Order". Borrowed too.
-  static Payload table(std::string_view type, std::span<const std::uint8_t> flatbuffer) {
-    Payload payload(std::as_bytes(flatbuffer));
-    payload.kind_ = PayloadKind::kTable;
-    payload.table_type_ = type;
+  // One tensor (tensor.h), named or not.
+  Payload(const Tensor& tensor) : Payload(tensors({&tensor, 1})) {}
+  Payload(const MutableTensor& tensor) = delete;  // Tensor(tensor), which outlives the payload
+  // Several, all named differently or none; with named ones may go a `value`, a finished
+  // FlexBuffers map of other names. Python sees both in one dict.
+  static Payload tensors(std::span<const Tensor> tensors,
+                         std::span<const std::uint8_t> value = {}) {
+    Payload payload = Payload::value(value);
+    payload.tensors_ = tensors;
+    payload.kind_ = PayloadKind::kTensors;
     return payload;
   }
-
-  // The same payload, whose bytes have been copied to another place.
-  Payload moved_to(std::span<const std::byte> copy) const {
-    Payload moved = *this;
-    moved.data_ = copy;
-    return moved;
+  static Payload tensors(std::initializer_list<Tensor> tensors,
+                         std::span<const std::uint8_t> value = {}) {
+    return Payload::tensors(std::span(tensors.begin(), tensors.size()), value);
   }
 
   PayloadKind kind() const { return kind_; }
+  // With tensors: the value beside them.
   std::span<const std::byte> data() const { return data_; }
-  std::string_view table_type() const { return table_type_; }
+  std::span<const Tensor> tensors() const { return tensors_; }
 
  private:
   std::span<const std::byte> data_;
-  std::string_view table_type_;
-  PayloadKind kind_ = PayloadKind::kEmpty;
-};
-
-// A payload that owns its bytes, which are 64-byte aligned.
-class OwnedPayload {
- public:
-  OwnedPayload() = default;
-  // A copy. Throws std::bad_alloc.
-  explicit OwnedPayload(Payload payload);
-  OwnedPayload(OwnedPayload&& other) noexcept
-      : bytes_(std::move(other.bytes_)),
-        size_(std::exchange(other.size_, 0)),
-        kind_(std::exchange(other.kind_, PayloadKind::kEmpty)) {}
-  OwnedPayload& operator=(OwnedPayload&& other) noexcept {
-    bytes_ = std::move(other.bytes_);
-    size_ = std::exchange(other.size_, 0);
-    kind_ = std::exchange(other.kind_, PayloadKind::kEmpty);
-    return *this;
-  }
-
-  PayloadKind kind() const { return kind_; }
-  std::span<const std::byte> data() const { return {bytes_.get(), size_}; }
-
- private:
-  static constexpr std::align_val_t kAlignment{64};
-  struct Delete {
-    void operator()(std::byte* bytes) const { ::operator delete[](bytes, kAlignment); }
-  };
-
-  std::unique_ptr<std::byte[], Delete> bytes_;
-  std::size_t size_ = 0;
+  std::span<const Tensor> tensors_;
   PayloadKind kind_ = PayloadKind::kEmpty;
 };
 

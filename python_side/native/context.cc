@@ -1,7 +1,6 @@
 #include "python_side/native/context.h"
 
-#include "python_side/native/channel.h"
-#include "python_side/native/module.h"
+#include "python_side/native/tensor_objects.h"
 
 namespace slotring::python {
 
@@ -10,6 +9,7 @@ namespace {
 struct Context {
   PyObject_HEAD const shm::WorkerSeat* seat;  // null when the call is over
   const shm::RunningCall* call;
+  ReplyArrays* arrays;  // null when the call is over, or where it has no reply
   PyObject* method;
   PyObject* session;
   PyObject* broadcast_key;
@@ -57,35 +57,33 @@ PyObject* get_cancelled(PyObject* self, void* /*closure*/) {
   return PyBool_FromLong(gone ? 1 : 0);
 }
 
-// The call's channel, if the call has what it is wanted for; else one that has nothing.
-Ref channel_for(PyObject* self, std::uint8_t flags) {
+PyObject* raise_from_tensors(const Error& error) {
+  const Ref code =
+      Ref::steal(Py_BuildValue("(is)", static_cast<int>(error.code), error.message.c_str()));
+  const Ref raised = code ? call_tensors("fail", code.get()) : Ref();
+  return nullptr;
+}
+
+PyObject* make_empty(PyObject* self, PyObject* arguments, PyObject* keywords) {
+  static const char* names[] = {"shape", "dtype", nullptr};
+  PyObject* shape_object = nullptr;
+  PyObject* dtype_object = nullptr;
+  if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|O", const_cast<char**>(names),
+                                   &shape_object, &dtype_object)) {
+    return nullptr;
+  }
+  const std::optional<Shape> shape = shape_of_object(shape_object);
+  const std::optional<DType> dtype =
+      dtype_object == nullptr ? DType::kFloat32 : dtype_of_object(dtype_object);
+  if (PyErr_Occurred() != nullptr || !shape || !dtype) return nullptr;
   const Context* context = as_context(self);
-  if (context->channel != nullptr && (context->flags & flags) != 0) {
-    return Ref::share(context->channel);
+  if (context->arrays == nullptr) {
+    PyErr_SetString(PyExc_RuntimeError, "the call is over, or it has no reply to make arrays in");
+    return nullptr;
   }
-  const auto* state = static_cast<ModuleState*>(PyType_GetModuleState(Py_TYPE(self)));
-  return new_channel(state->channel_type, nullptr, nullptr);
-}
-
-PyObject* get_incoming(PyObject* self, void* /*closure*/) {
-  return channel_for(self, static_cast<std::uint8_t>(wire::FrameFlags::WritesStream)).release();
-}
-
-PyObject* get_outgoing(PyObject* self, void* /*closure*/) {
-  return channel_for(self, static_cast<std::uint8_t>(wire::FrameFlags::ReadsStream)).release();
-}
-
-PyObject* get_tools(PyObject* self, void* /*closure*/) {
-  Context* context = as_context(self);
-  if (context->tools == nullptr) {
-    const Ref module = Ref::steal(PyImport_ImportModule("slotring.tools"));
-    const Ref channel =
-        channel_for(self, static_cast<std::uint8_t>(wire::FrameFlags::AnswersTools));
-    if (!module || !channel) return nullptr;
-    context->tools = PyObject_CallMethod(module.get(), "Tools", "OO", channel.get(),
-                                         context->handler != nullptr ? context->handler : Py_None);
-  }
-  return Ref::share(context->tools).release();
+  Result<Ref> view = context->arrays->empty(*context->call, *dtype, *shape);
+  if (!view) return raise_from_tensors(view.error());
+  return array_over(view->get()).release();
 }
 
 void deallocate(PyObject* self) {
@@ -96,6 +94,15 @@ void deallocate(PyObject* self) {
   Py_XDECREF(as_context(self)->broadcast_key);
   free_object(self);
 }
+
+PyMethodDef context_methods[] = {
+    {"empty", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(make_empty)),
+     METH_VARARGS | METH_KEYWORDS,
+     "empty(shape, dtype='float32'): a writable array in the reply's memory. Returned, or as a "
+     "view "
+     "of it, or in a list or dict, it is sent without a copy."},
+    {nullptr, nullptr, 0, nullptr},
+};
 
 PyGetSetDef context_getset[] = {
     {"call_id", get_call_id, nullptr, "The call's number, unique in its pool.", nullptr},
@@ -119,6 +126,7 @@ PyType_Slot context_slots[] = {
     {Py_tp_doc,
      const_cast<char*>("What a handler may know of its call. Lives as long as the call.")},
     {Py_tp_dealloc, reinterpret_cast<void*>(deallocate)},
+    {Py_tp_methods, context_methods},
     {Py_tp_getset, context_getset},
     {0, nullptr},
 };
@@ -139,13 +147,10 @@ Ref new_context(PyTypeObject* context_type, const shm::WorkerSeat& seat,
   if (context == nullptr) return Ref();
   context->seat = &seat;
   context->call = &call;
-  context->method = Ref::share(facts.method).release();
-  context->session = Ref::share(facts.session).release();
-  context->broadcast_key = Ref::share(facts.broadcast_key).release();
-  context->handler = facts.handler;
-  context->channel = Ref::share(facts.channel).release();
-  context->tools = nullptr;
-  context->flags = call.head.flags;
+  context->arrays = nullptr;
+  context->method = Ref::share(method).release();
+  context->session = Ref::share(session).release();
+  context->broadcast_key = Ref::share(broadcast_key).release();
   context->call_id = call.head.call_id;
   context->deadline_ns = call.head.deadline_ns;
   return Ref::steal(as_object(context));
@@ -154,7 +159,9 @@ Ref new_context(PyTypeObject* context_type, const shm::WorkerSeat& seat,
 void end_context(PyObject* context) {
   as_context(context)->seat = nullptr;
   as_context(context)->call = nullptr;
-  as_context(context)->handler = nullptr;
+  as_context(context)->arrays = nullptr;
 }
+
+void give_arrays(PyObject* context, ReplyArrays& arrays) { as_context(context)->arrays = &arrays; }
 
 }  // namespace slotring::python

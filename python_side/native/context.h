@@ -7,6 +7,7 @@
 
 #include "client_lib/shm/worker_seat.h"
 #include "python_side/native/python_ref.h"
+#include "python_side/native/reply_arrays.h"
 
 namespace slotring::python {
 
@@ -24,6 +25,8 @@ struct CallFacts {
 Ref new_context(PyTypeObject* context_type, const shm::WorkerSeat& seat,
                 const shm::RunningCall& call, const CallFacts& facts);
 void end_context(PyObject* context);
+// Lets it make arrays in the call's reply. `arrays` must live until end_context().
+void give_arrays(PyObject* context, ReplyArrays& arrays);
 
 extern PyType_Spec context_spec;
 

@@ -4,6 +4,7 @@
 #include "python_side/native/buffer_view.h"
 #include "python_side/native/channel.h"
 #include "python_side/native/context.h"
+#include "python_side/native/dlpack.h"
 #include "python_side/native/error.h"
 #include "python_side/native/session_table.h"
 #include "python_side/native/table.h"
@@ -40,6 +41,7 @@ PyObject* from_flexbuffers(PyObject* module, PyObject* buffer) {
 PyMethodDef module_methods[] = {
     {"to_flexbuffers", to_flexbuffers, METH_O, "A value as FlexBuffers, in bytes."},
     {"from_flexbuffers", from_flexbuffers, METH_O, "The value that a bytes-like object holds."},
+    {"dlpack_capsule", dlpack_capsule, METH_O, "A DLPack capsule over an object's buffer."},
     {nullptr, nullptr, 0, nullptr},
 };
 
@@ -58,7 +60,7 @@ int execute(PyObject* module) {
                     PyModule_AddStringConstant(module, "VERSION", version()) == 0 &&
                     PyModule_AddIntConstant(module, "MAX_METHODS", layout::kMaxMethods) == 0 &&
                     PyModule_AddIntConstant(module, "MAX_NAME_BYTES", layout::kMaxNameBytes) == 0 &&
-                    add_type(module, request_area_spec, state->area_type) &&
+                    add_type(module, area_spec, state->area_type) &&
                     add_type(module, context_spec, state->context_type) &&
                     add_type(module, active_call_spec, state->call_type) &&
                     add_type(module, channel_spec, state->channel_type) &&

@@ -1,9 +1,13 @@
 #include "python_side/native/reply.h"
 
 #include <cstring>
+#include <string>
+#include <vector>
 
 #include "python_side/native/buffer_view.h"
 #include "python_side/native/error.h"
+#include "python_side/native/tensor_objects.h"
+#include "python_side/native/tensor_writer.h"
 
 namespace slotring::python {
 
@@ -21,6 +25,18 @@ Result<WrittenReply> write_buffer(PayloadSink& sink, const Py_buffer& buffer) {
     return take_exception(ErrorCode::kReplyNotConvertible);
   }
   return WrittenReply{wire::PayloadKind::Bytes, bytes};
+}
+
+// Whether a buffer is an array, and no plain bytes.
+bool is_tensor(PyObject* object, const Py_buffer& buffer, PayloadSink& sink) {
+  if (PyByteArray_Check(object)) return false;
+  if (!PyMemoryView_Check(object)) {
+    return PyObject_HasAttrString(as_object(Py_TYPE(object)), "__array_interface__") != 0;
+  }
+  // Where there is no numpy, arrays in place are memoryviews.
+  const std::optional<ArraysInPlace> in_place = sink.in_place();
+  const Result<Tensor> tensor = tensor_of(buffer);
+  return in_place && tensor && in_place->offset_of(*tensor);
 }
 
 }  // namespace
@@ -52,19 +68,58 @@ Result<WrittenReply> ReplyWriter::write(PayloadSink& sink, PyObject* reply) {
                                                       " of Python objects cannot be sent; a list "
                                                       "of values can, see its tolist()"};
   }
+  if (is_tensor(reply, *buffer, sink)) {
+    // In another byte order it is converted first.
+    if (!tensor_of(*buffer)) return write_parts(sink, reply);
+    return write_tensors(sink, std::span(&reply, 1), {}, {});
+  }
   return write_buffer(sink, *buffer);
 }
 
 Result<WrittenReply> ReplyWriter::write_value(PayloadSink& sink, PyObject* reply) {
   if (writing_) [[unlikely]]
     return ReplyWriter().write_value(sink, reply);
+  bool met_array = false;
+  Result<WrittenReply> written = write_value_bytes(sink, reply, met_array);
+  if (written || !met_array) return written;
+  Result<WrittenReply> of_parts = write_parts(sink, reply);
+  const bool no_parts = of_parts && of_parts->kind == wire::PayloadKind::Empty;
+  return no_parts ? std::move(written) : std::move(of_parts);
+}
+
+Result<WrittenReply> ReplyWriter::write_value_bytes(PayloadSink& sink, PyObject* reply,
+                                                    bool& met_array) {
   writing_ = true;
   const Result<std::span<const std::byte>> value = values_.write(reply, sink.max_bytes());
+  met_array = values_.met_array();
   Result<WrittenReply> written =
       value ? write_bytes(sink, *value) : Result<WrittenReply>(value.error());
   writing_ = false;
   if (written) written->kind = wire::PayloadKind::Value;
   return written;
+}
+
+// A reply with arrays in it; Empty when there are none at its top level.
+Result<WrittenReply> ReplyWriter::write_parts(PayloadSink& sink, PyObject* reply) {
+  const Ref parts = call_tensors("parts_of", reply);
+  PyObject* value = nullptr;
+  PyObject* names = nullptr;
+  PyObject* arrays = nullptr;
+  if (!parts || !PyArg_ParseTuple(parts.get(), "OOO", &value, &names, &arrays)) {
+    return take_exception(ErrorCode::kReplyNotConvertible);
+  }
+  if (PyList_Size(arrays) == 0) return WrittenReply{wire::PayloadKind::Empty, 0};
+  std::vector<PyObject*> buffers;
+  std::vector<std::string> texts;
+  for (Py_ssize_t i = 0; i < PyList_Size(arrays); ++i) {
+    buffers.push_back(PyList_GetItem(arrays, i));
+    if (names != Py_None) texts.push_back(text_of(PyList_GetItem(names, i)));
+  }
+  if (value == Py_None) return write_tensors(sink, buffers, texts, {});
+  ValueWriter values;
+  const Result<std::span<const std::byte>> map = values.write(value, sink.max_bytes());
+  if (!map) return map.error();
+  return write_tensors(sink, buffers, texts, *map);
 }
 
 }  // namespace slotring::python

@@ -8,7 +8,7 @@
 #include "python_side/native/call_session.h"
 #include "python_side/native/channel.h"
 #include "python_side/native/context.h"
-#include "python_side/native/table.h"
+#include "python_side/native/tensor_objects.h"
 #include "python_side/native/value.h"
 
 namespace slotring::python {
@@ -44,7 +44,8 @@ Error broadcast_only(const Method& method) {
 Server::Server(shm::WorkerSeat seat, const Types& types)
     : seat_(std::move(seat)),
       pulse_(seat_),
-      views_(seat_, types.area),
+      views_(seat_, area_type),
+      arrays_(seat_, views_),
       settings_(seat_),
       types_(types),
       generator_type_(generator_type()),
@@ -105,11 +106,10 @@ Status Server::begin(ServedCall& served) {
 
 PyObject* Server::context_of(ServedCall& served) {
   if (!served.context) {
-    served.context = new_context(types_.context, seat_, served.running,
-                                 {.method = served.method->name_object.get(),
-                                  .session = served.session ? served.session.get() : Py_None,
-                                  .handler = served.method->handler.get(),
-                                  .channel = served.channel.get()});
+    served.context =
+        new_context(context_type_, seat_, served.running, served.method->name_object.get(),
+                    served.session ? served.session.get() : Py_None);
+    if (served.context) give_arrays(served.context.get(), arrays_);
   }
   return served.context.get();
 }
@@ -139,10 +139,7 @@ Result<WrittenReply> Server::write(ServedCall& served, PyObject* result) {
 Result<WrittenReply> Server::write_result(ServedCall& served, PyObject* result) {
   const shm::RunningCall& call = served.running;
   if (std::optional<Error> returned = exception_error(result)) return *std::move(returned);
-  SlotSink sink(seat_, call);
-  if (PyObject* table = served.method->reply_table.get(); table != nullptr) [[unlikely]] {
-    return write_table(sink, table, result);
-  }
+  SlotSink sink(seat_, call, arrays_, served.method->name);
   // The request sent back as it is, unless the handler released it.
   if (result == served.argument.get() && call.head.kind == wire::PayloadKind::Bytes &&
       views_.viewed(call)) {
@@ -195,6 +192,9 @@ void Server::finish(ServedCall& served, Result<WrittenReply> outcome) {
     if (Status closed = views_.close(call, served.method->name); !closed) {
       outcome = std::move(closed).error();
     }
+    if (Status closed = arrays_.finish(call, served.method->name); !closed) {
+      outcome = std::move(closed).error();
+    }
   }
   if (served.session) [[unlikely]] {
     const Status kept = close_session(slow_path_.sessions.get(), slow_path_.describe.get(),
@@ -203,8 +203,7 @@ void Server::finish(ServedCall& served, Result<WrittenReply> outcome) {
     served.session.reset();
   }
   if (outcome) {
-    const Status replied =
-        seat_.reply(call, outcome->kind, outcome->bytes, {.table_type = outcome->table_type});
+    const Status replied = seat_.reply(call, outcome->kind, outcome->bytes, outcome->parts());
     if (!replied) seat_.fail(call, replied.error());
   } else {
     seat_.fail(call, outcome.error());
@@ -241,11 +240,16 @@ Result<Ref> Server::open_request(const shm::RunningCall& call) {
     }
     case wire::PayloadKind::Value:
       return read_request_value(call);
-    case wire::PayloadKind::Table:
-      return unexpected_table(call, find(call)->name);
+    case wire::PayloadKind::Tensors:
+      return read_request_tensors(call);
     default:
       return kind_not_taken(call.head.kind);
   }
+}
+
+Result<Ref> Server::read_request_tensors(const shm::RunningCall& call) {
+  return read_tensor_objects({call.head, call.rare, call.payload},
+                             [&](const Tensor& tensor) { return views_.open(call, tensor); });
 }
 
 Result<Ref> Server::read_request_value(const shm::RunningCall& call) {

@@ -140,6 +140,7 @@ class Server {
     return as_object(Py_TYPE(object)) == generator_type_.get();
   }
   Result<Ref> open_request(const shm::RunningCall& call);
+  Result<Ref> read_request_tensors(const shm::RunningCall& call);
   Result<Ref> read_request_value(const shm::RunningCall& call);
   const Method* find(const shm::RunningCall& call) const;
   Error no_such_method(const shm::RunningCall& call) const;
@@ -153,6 +154,7 @@ class Server {
   shm::WorkerSeat seat_;
   Pulse pulse_;
   RequestViews views_;
+  ReplyArrays arrays_;
   ReplyWriter replies_;
   WorkerSettings settings_;
   Types types_;

@@ -36,6 +36,9 @@ class ValueWriter {
   // where in the value and why; PAYLOAD_TOO_LARGE, when it takes about `most_bytes` or more;
   // OUT_OF_MEMORY.
   Result<std::span<const std::byte>> write(PyObject* value, std::uint64_t most_bytes);
+  // Whether the last one failed for an array, which is no value, but may be sent beside some
+  // (reply.h).
+  bool met_array() const { return met_array_; }
 
  private:
   Status put(PyObject* value, int depth);
@@ -51,6 +54,7 @@ class ValueWriter {
   Error misfit(std::string why) const;
 
   flexbuffers::Builder builder_;
+  bool met_array_ = false;
   std::uint64_t bytes_ = 0;  // at least what the value takes so far
   std::uint64_t most_bytes_ = 0;
   std::string where_;  // of an error, e.g. "['scores'][3]"

@@ -11,9 +11,15 @@ namespace {
 
 constexpr std::size_t kMaxWhereBytes = 120;
 constexpr char kAllowed[] =
-    "None, bool, int, float, str, bytes, list, tuple, dict, numpy scalars; or, as the whole reply, "
-    "a "
-    "buffer such as a numpy array";
+    "None, bool, int, float, str, bytes, list, tuple, dict, numpy scalars; arrays, by themselves "
+    "or "
+    "as items of the list or dict that is returned; or, as the whole reply, any buffer";
+
+bool is_array(PyObject* object) {
+  PyObject* type = as_object(Py_TYPE(object));
+  return PyObject_HasAttrString(type, "__array_interface__") != 0 ||
+         PyObject_HasAttrString(type, "__dlpack__") != 0;
+}
 
 }  // namespace
 
@@ -41,6 +47,7 @@ Status ValueWriter::count(std::uint64_t bytes) {
 
 Result<std::span<const std::byte>> ValueWriter::write(PyObject* value, std::uint64_t most_bytes) {
   builder_.Clear();
+  met_array_ = false;
   bytes_ = 0;
   most_bytes_ = most_bytes;
   where_.clear();
@@ -174,6 +181,7 @@ Status ValueWriter::put_dict(PyObject* dict, int depth) {
 
 Status ValueWriter::put_other(PyObject* value) {
   if (PyObject_CheckBuffer(value) == 0) {
+    met_array_ = is_array(value);
     return misfit("an object of type " + type_name_of(value) +
                   " cannot be sent (what can: " + kAllowed + ")");
   }
@@ -185,9 +193,10 @@ Status ValueWriter::put_other(PyObject* value) {
       (PyBytes_Check(value) || PyByteArray_Check(value) || PyMemoryView_Check(value)) &&
       buffer->ndim == 1 && buffer->itemsize == 1 && PyBuffer_IsContiguous(&*buffer, 'C') != 0;
   if (!plain_bytes) {
+    met_array_ = is_array(value);
     return misfit("an object of type " + type_name_of(value) +
-                  " inside a value would lose its shape and dtype: return it by itself, or use its "
-                  "tolist() or tobytes()");
+                  " deep inside a value would lose its shape and dtype: return it by itself, or "
+                  "as an item of the dict that is returned, or use its tolist() or tobytes()");
   }
   const auto bytes = static_cast<std::uint64_t>(buffer->len);
   if (Status counted = count(bytes); !counted) return counted;

@@ -39,6 +39,10 @@ bool is_tensor(PyObject* object, const Py_buffer& buffer, PayloadSink& sink) {
   return in_place && tensor && in_place->offset_of(*tensor);
 }
 
+bool is_record(const Py_buffer& buffer) {
+  return buffer.format != nullptr && buffer.format[0] == 'T';
+}
+
 }  // namespace
 
 Result<WrittenReply> write_bytes(PayloadSink& sink, std::span<const std::byte> bytes) {
@@ -68,7 +72,8 @@ Result<WrittenReply> ReplyWriter::write(PayloadSink& sink, PyObject* reply) {
                                                       " of Python objects cannot be sent; a list "
                                                       "of values can, see its tolist()"};
   }
-  if (is_tensor(reply, *buffer, sink)) {
+  // Records have no dtype of a tensor's: their bytes are sent.
+  if (is_tensor(reply, *buffer, sink) && !is_record(*buffer)) {
     // In another byte order it is converted first.
     if (!tensor_of(*buffer)) return write_parts(sink, reply);
     return write_tensors(sink, std::span(&reply, 1), {}, {});

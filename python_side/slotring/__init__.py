@@ -56,6 +56,19 @@ from slotring.handlers import handler, service, session_end, session_start, setu
 from slotring.sessions import Session
 from slotring.tables import Table, table
 
+
+def dlpack(array: object) -> object:
+    """What ``torch.from_dlpack()`` and the like take to look at ``array`` without a copy.
+
+    For a request's arrays, which are read-only: DLPack cannot say so, and numpy does not export
+    them. Writing to such a tensor ends the worker (SIGSEGV), for the kernel keeps a request's memory
+    read-only; ``.clone()`` it to change it. The tensor may outlive the call as any view may.
+    """
+    from slotring.tensors import Exporter
+
+    return Exporter(array)
+
+
 __all__ = [
     "CallError",
     "Context",
@@ -63,6 +76,7 @@ __all__ = [
     "Session",
     "Table",
     "__version__",
+    "dlpack",
     "handler",
     "service",
     "session_end",

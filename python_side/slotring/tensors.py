@@ -98,8 +98,8 @@ def _buffer(array: Any) -> Any:
         return numpy.asarray(array)
 
 
-class _Exporter:
-    """Memory by DLPack, where its array will not: numpy gives no read-only one."""
+class Exporter:
+    """See ``slotring.dlpack()``."""
 
     def __init__(self, array: Any) -> None:
         self._array = array
@@ -109,13 +109,3 @@ class _Exporter:
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return _CPU, 0
-
-
-def dlpack(array: Any) -> Any:
-    """What ``torch.from_dlpack()`` and the like take to look at ``array`` without a copy.
-
-    For a request's arrays, which are read-only: DLPack cannot say so, and numpy does not export
-    them. Writing to such a tensor ends the worker (SIGSEGV), for the kernel keeps a request's memory
-    read-only; ``.clone()`` it to change it. The tensor may outlive the call as any view may.
-    """
-    return _Exporter(array)

@@ -87,7 +87,7 @@ def test_a_slice_a_released_view_and_a_copy_can_be_returned(pool):
     assert "released memoryview" in failed.value.message
 
 
-def test_numpy_arrays_go_as_their_bytes_and_scalars_as_values(pool):
+def test_buffers_go_as_their_bytes_and_scalars_as_values(pool):
     numpy = pytest.importorskip("numpy")
     pool.start_worker(
         """
@@ -96,8 +96,6 @@ def test_numpy_arrays_go_as_their_bytes_and_scalars_as_values(pool):
         import slotring
 
         REPLIES = {
-            "f4": np.arange(6, dtype="f4").reshape(2, 3),
-            "transposed": np.arange(6, dtype="f4").reshape(2, 3).T,
             "array": array.array("i", [1, 2]),
             "record": np.zeros(2, dtype=[("Offset", "i4"), ("x", "f8")]),
             "float64": np.float64(0.5),
@@ -109,7 +107,7 @@ def test_numpy_arrays_go_as_their_bytes_and_scalars_as_values(pool):
             "nested": {"a": [np.float32(0.25), np.int64(9)]},
             "objects": np.array([object()]),
             "dates": np.array(["2020-01-01"], dtype="M8[D]"),
-            "inside": {"a": np.zeros(3)},
+            "inside": {"a": [np.zeros(3)]},
         }
 
         @slotring.handler
@@ -117,9 +115,6 @@ def test_numpy_arrays_go_as_their_bytes_and_scalars_as_values(pool):
             return REPLIES[request]
         """
     )
-    array = numpy.arange(6, dtype="f4").reshape(2, 3)
-    assert pool.call("reply", "f4") == array.tobytes()
-    assert pool.call("reply", "transposed") == array.T.tobytes()
     assert pool.call("reply", "array") == numpy.array([1, 2], "i4").tobytes()
     assert pool.call("reply", "record") == bytes(24)
     for name, value in {

@@ -11,6 +11,7 @@ wait is for a condition, with a watchdog.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import signal
 import socket
@@ -27,7 +28,7 @@ import slotring_harness
 from slotring import _native
 
 WATCHDOG_S = 30.0
-EMPTY, BYTES, VALUE, TABLE = 0, 1, 2, 4
+EMPTY, BYTES, VALUE, TENSORS = 0, 1, 2, 3
 
 
 class CallFailed(Exception):
@@ -58,11 +59,33 @@ def as_payload(payload: Any) -> tuple[int, bytes]:
     return VALUE, _native.to_flexbuffers(payload)
 
 
-def from_payload(kind: int, data: bytes, table_type: str = "") -> Any:
+@dataclasses.dataclass
+class SentTensor:
+    """A tensor of a reply, as the client sees it."""
+
+    dtype: str
+    shape: list[int]
+    strides: list[int]
+    elements: bytes  # in C order
+    name: str
+    offset: int  # in the payload
+
+
+@dataclasses.dataclass
+class SentTensors:
+    value: Any  # beside them
+    tensors: list[SentTensor]
+
+
+def from_payload(kind: int, data: Any) -> Any:
     if kind == EMPTY:
         return None
-    if kind == TABLE:
-        return TableBytes(table_type, data)
+    if kind == TENSORS:
+        value, tensors = data
+        return SentTensors(
+            _native.from_flexbuffers(value) if value else None,
+            [SentTensor(*tensor) for tensor in tensors],
+        )
     return data if kind == BYTES else _native.from_flexbuffers(data)
 
 
@@ -290,6 +313,14 @@ class WorkerPool:
     ) -> int:
         with failing_as_call_failed():
             return self.harness.start(method, kind, data, timeout_s)
+
+    def start_tensors(
+        self, method: str, tensors: list[tuple[str, tuple[int, ...], bytes, str]], value: Any = None
+    ) -> int:
+        """Sends tensors, each (dtype, shape, elements, name), and maybe a value beside them."""
+        encoded = b"" if value is None else _native.to_flexbuffers(value)
+        with failing_as_call_failed():
+            return self.harness.start_tensors(method, tensors, encoded, WATCHDOG_S)
 
     def finish(self, ticket: int) -> Any:
         with failing_as_call_failed():

@@ -180,7 +180,72 @@ PyObject* start(PyObject* self, PyObject* arguments) {
   return PyLong_FromLong(ticket);
 }
 
-// finish(ticket): waits; returns (kind, bytes), or (kind, bytes, table_type).
+// start_tensors(method, [(dtype, shape, elements, name)], value, timeout_s): the same with tensors.
+PyObject* start_tensors(PyObject* self, PyObject* arguments) {
+  const char* method = nullptr;
+  PyObject* list = nullptr;
+  const char* value = nullptr;
+  Py_ssize_t value_bytes = 0;
+  double timeout_s = 0;
+  if (!PyArg_ParseTuple(arguments, "sOy#d", &method, &list, &value, &value_bytes, &timeout_s)) {
+    return nullptr;
+  }
+  Result<Lease> claimed = of(self).client->claim(deadline_in(timeout_s));
+  if (!claimed) return raise(self, claimed.error());
+  Lease lease = *std::move(claimed);
+  const Status put = lease.put_value(
+      {reinterpret_cast<const std::uint8_t*>(value), static_cast<std::size_t>(value_bytes)});
+  if (!put) return raise(self, put.error());
+  for (Py_ssize_t i = 0; i < PyList_Size(list); ++i) {
+    const char* dtype = nullptr;
+    PyObject* extents = nullptr;
+    const char* elements = nullptr;
+    Py_ssize_t bytes = 0;
+    const char* name = nullptr;
+    if (!PyArg_ParseTuple(PyList_GetItem(list, i), "sO!y#s", &dtype, &PyTuple_Type, &extents,
+                          &elements, &bytes, &name)) {
+      return nullptr;
+    }
+    std::vector<std::uint64_t> shape;
+    for (Py_ssize_t d = 0; d < PyTuple_Size(extents); ++d) {
+      shape.push_back(PyLong_AsUnsignedLongLong(PyTuple_GetItem(extents, d)));
+    }
+    const auto tensor =
+        lease.empty(dtype_named(dtype).value(), std::span<const std::uint64_t>(shape), name);
+    if (!tensor) return raise(self, tensor.error());
+    std::memcpy(tensor->data(), elements, static_cast<std::size_t>(bytes));
+  }
+  if (Status sent = lease.submit(method); !sent) return raise(self, sent.error());
+  const long ticket = of(self).next_ticket++;
+  of(self).calls.emplace(ticket, std::move(lease));
+  return PyLong_FromLong(ticket);
+}
+
+// What a reply of tensors shows: (value's bytes, [(dtype, shape, strides, elements in C order,
+// name, where in the payload)]).
+PyObject* describe_tensors(const ReplyView& reply) {
+  const Ref list = Ref::steal(PyList_New(0));
+  for (const Tensor& tensor : reply.tensors) {
+    const Ref shape = Ref::steal(PyList_New(0));
+    const Ref strides = Ref::steal(PyList_New(0));
+    for (std::size_t d = 0; d < tensor.dimensions(); ++d) {
+      PyList_Append(shape.get(), Ref::steal(PyLong_FromUnsignedLongLong(tensor.shape()[d])).get());
+      PyList_Append(strides.get(), Ref::steal(PyLong_FromLongLong(tensor.strides()[d])).get());
+    }
+    std::vector<std::byte> elements(tensor.bytes());
+    copy_elements(tensor, elements.data());
+    const Ref described = Ref::steal(
+        Py_BuildValue("(sOOy#sL)", std::string(to_string(tensor.dtype())).c_str(), shape.get(),
+                      strides.get(), reinterpret_cast<const char*>(elements.data()),
+                      static_cast<Py_ssize_t>(elements.size()), std::string(tensor.name()).c_str(),
+                      static_cast<long long>(tensor.data() - reply.bytes.data())));
+    PyList_Append(list.get(), described.get());
+  }
+  return Py_BuildValue("(y#O)", reinterpret_cast<const char*>(reply.bytes.data()),
+                       static_cast<Py_ssize_t>(reply.value_bytes), list.get());
+}
+
+// finish(ticket): waits; returns (kind, bytes), or (kind, what describe_tensors() says).
 PyObject* finish(PyObject* self, PyObject* ticket) {
   auto node = of(self).calls.extract(PyLong_AsLong(ticket));
   if (node.empty()) return raise(self, Error{.message = "no such ticket"});
@@ -190,6 +255,10 @@ PyObject* finish(PyObject* self, PyObject* ticket) {
     reply = node.mapped().wait();
   }
   if (!*reply) return raise(self, reply->error());
+  if ((*reply)->kind == PayloadKind::kTensors) {
+    const Ref tensors = Ref::steal(describe_tensors(**reply));
+    return Py_BuildValue("(iO)", static_cast<int>((*reply)->kind), tensors.get());
+  }
   const std::span<const std::byte> bytes = (*reply)->bytes;
   const std::string type((*reply)->table_type);
   if (!type.empty()) {
@@ -299,6 +368,7 @@ PyMethodDef pool_methods[] = {
     {"drain", drain, METH_VARARGS, nullptr},
     {"receive", receive, METH_O, nullptr},
     {"start", start, METH_VARARGS, nullptr},
+    {"start_tensors", start_tensors, METH_VARARGS, nullptr},
     {"finish", finish, METH_O, nullptr},
     {"abandon", abandon, METH_O, nullptr},
     {"states", states, METH_NOARGS, nullptr},

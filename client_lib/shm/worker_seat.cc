@@ -43,12 +43,38 @@ WorkerSeat::WorkerSeat(Attachment joined, std::vector<Mapping> request_areas)
   reply_areas_.resize(writers_.size());
   running_.resize(segment().geometry().slots_per_worker);
   started_.resize(running_.size(), kNever);
-  note_idle();  // what is there is a predecessor's
+  methods_.resize(running_.size());
+  // What is there is a predecessor's.
+  segment().seat(index()).running.store(0, std::memory_order_relaxed);
 }
 
-std::optional<RunningCall> WorkerSeat::try_next() {
+Status WorkerSeat::share() {
+  auto shared = std::make_unique<SeatWaiting>(segment().seat(index()).bell,
+                                              static_cast<std::uint32_t>(running_.size()));
+  if (Status opened = shared->open_event_fd(); !opened) return opened;
+  // The predecessor's requests.
+  shared->give_back(std::exchange(to_look_at_, 0), /*more=*/false);
+  shared_ = std::move(shared);
+  return Done{};
+}
+
+std::optional<RunningCall> WorkerSeat::try_next(const Wanted* wanted) {
+  std::optional<RunningCall> call = find_next(wanted);
+  if (shared_) [[unlikely]] {
+    // No wait() of a shared seat does it: it has no lock.
+    if (!call) let_go_of_strangers();
+    // For the next thread.
+    shared_->give_back(std::exchange(to_look_at_, 0), call && reconsider_);
+  }
+  return call;
+}
+
+std::optional<RunningCall> WorkerSeat::find_next(const Wanted* wanted) {
   // A worker that is never idle looks now and then.
   if (++looks_ % kLooksBetweenChecks == 0) let_go_of_strangers();
+  if (reconsider_) [[unlikely]] {
+    if (std::optional<RunningCall> call = try_refused(wanted)) return call;
+  }
   if (to_look_at_ == 0) take_bits();
   const std::uint32_t slots = segment().geometry().slots_per_worker;
   while (to_look_at_ != 0) {
@@ -56,7 +82,7 @@ std::optional<RunningCall> WorkerSeat::try_next() {
     const std::uint32_t later = to_look_at_ & (~0u << next_bit_);
     const auto bit = static_cast<std::uint32_t>(std::countr_zero(later != 0 ? later : to_look_at_));
     for (std::uint32_t slot = bit; slot < slots; slot += Bell::kPendingBits) {
-      if (std::optional<RunningCall> call = try_start(first_slot_ + slot)) {
+      if (std::optional<RunningCall> call = try_start(first_slot_ + slot, wanted)) {
         next_bit_ = (bit + 1) % Bell::kPendingBits;
         // With more slots than bits the bit stays: another slot of it may be requested, too.
         if (slots <= Bell::kPendingBits) to_look_at_ &= ~(1u << bit);
@@ -69,7 +95,25 @@ std::optional<RunningCall> WorkerSeat::try_next() {
   return std::nullopt;
 }
 
+// In the order in which they were refused.
+std::optional<RunningCall> WorkerSeat::try_refused(const Wanted* wanted) {
+  const std::vector<SlotIndex> before = std::exchange(refused_, {});
+  for (auto slot = before.begin(); slot != before.end(); ++slot) {
+    std::optional<RunningCall> call = try_start(*slot, wanted);
+    if (!call) continue;
+    refused_.insert(refused_.end(), slot + 1, before.end());
+    reconsider_ = slot + 1 != before.end();
+    return call;
+  }
+  reconsider_ = false;
+  return std::nullopt;
+}
+
 void WorkerSeat::take_bits() {
+  if (shared_) [[unlikely]] {
+    to_look_at_ = shared_->take_requests();
+    return;
+  }
   const std::uint32_t rung = bell_.look();
   if (rung == 0) return;
   // What the first call needs lies in the caller's cache: ask for it while the bell is being taken.
@@ -85,10 +129,49 @@ void WorkerSeat::take_bits() {
   if ((taken & Bell::kAttention) != 0) interrupted_ = true;
 }
 
-std::optional<RunningCall> WorkerSeat::try_start(SlotIndex slot) {
+namespace {
+
+// What a frame says of its method and its session.
+void name_call(RunningCall& call, const Frame& frame) {
+  call.head = frame.head;
+  call.rare = frame.rare;
+  if (frame.rare == nullptr) return;
+  if (call.head.method == 0 && frame.rare->method_name() != nullptr) {
+    call.method_name = frame.rare->method_name()->string_view();
+  }
+  if (frame.rare->session() != nullptr) call.session = frame.rare->session()->string_view();
+}
+
+}  // namespace
+
+// Without starting it: the client may take it back and change it meanwhile. A frame that does not
+// check is wanted, to be answered.
+bool WorkerSeat::is_wanted(SlotIndex slot, const SlotWord& requested, const Wanted& wanted) {
+  FrameReader& reader = readers_[slot - first_slot_];
+  reader.begin();
+  const Result<Frame> frame =
+      reader.read(request_areas_[slot - first_slot_].data(), requested.generation);
+  if (!frame) return true;
+  RunningCall call{slot, requested, {}, {}, {}, {}};
+  name_call(call, *frame);
+  return wanted(call);
+}
+
+void WorkerSeat::refuse(SlotIndex slot) {
+  // A request that was taken back may have been refused before.
+  if (std::find(refused_.begin(), refused_.end(), slot) == refused_.end()) {
+    refused_.push_back(slot);
+  }
+}
+
+std::optional<RunningCall> WorkerSeat::try_start(SlotIndex slot, const Wanted* wanted) {
   AtomicWord& word = pool_.word(slot);
   const SlotWord requested = load_slot(word);
   if (requested.state != SlotState::kRequested) return std::nullopt;
+  if (wanted != nullptr && !is_wanted(slot, requested, *wanted)) {
+    refuse(slot);
+    return std::nullopt;
+  }
   const std::byte* area = request_areas_[slot - first_slot_].data();
   const MoveResult started = try_move(word, requested, SlotState::kRunning, Actor::kWorker);
   if (!started.moved) return std::nullopt;
@@ -103,15 +186,8 @@ std::optional<RunningCall> WorkerSeat::try_start(SlotIndex slot) {
     fail(call, frame.error());
     return std::nullopt;
   }
-  call.head = frame->head;
   call.payload = frame->payload;
-  call.rare = frame->rare;
-  if (call.head.method == 0 && frame->rare != nullptr && frame->rare->method_name() != nullptr) {
-    call.method_name = frame->rare->method_name()->string_view();
-  }
-  if (frame->rare != nullptr && frame->rare->session() != nullptr) {
-    call.session = frame->rare->session()->string_view();
-  }
+  name_call(call, *frame);
   const MonotonicNs now = monotonic_now();  // also where its service time begins
   if (call.head.deadline_ns != kNever && now >= call.head.deadline_ns) {
     fail(call, Error{.code = ErrorCode::kDeadlineExceeded,
@@ -148,6 +224,7 @@ void WorkerSeat::tell_caller(const RunningCall& call) {
 WorkerSeat::CallerWait WorkerSeat::await_caller(const RunningCall& call,
                                                 const std::function<bool()>& done,
                                                 MonotonicNs deadline) {
+  if (shared_) return await_caller_beside_others(call, done, deadline);
   const auto over = [&] { return done() || cancelled(call) || interrupted_; };
   const bool ended = waiting_for_caller_.wait(
       over, [&] { sleep_for_caller(call, over, deadline); }, deadline);
@@ -158,15 +235,33 @@ WorkerSeat::CallerWait WorkerSeat::await_caller(const RunningCall& call,
   return CallerWait::kAttention;
 }
 
-void WorkerSeat::sleep_for_caller(const RunningCall& call, const std::function<bool()>& over,
-                                  MonotonicNs deadline) {
+WorkerSeat::CallerWait WorkerSeat::await_caller_beside_others(const RunningCall& call,
+                                                              const std::function<bool()>& done,
+                                                              MonotonicNs deadline) {
+  const std::uint32_t seen = shared_->interrupts();
+  const auto over = [&] { return done() || cancelled(call); };
+  while (!over()) {
+    if (shared_->interrupts() != seen) return CallerWait::kAttention;
+    if (deadline != kNever && monotonic_now() >= deadline) return CallerWait::kDeadline;
+    shared_->await_slot(
+        call.slot - first_slot_, [&] { ask_to_be_rung(call); }, over, next_self_check(deadline));
+  }
+  return done() ? CallerWait::kDone : CallerWait::kGone;
+}
+
+// After it (seq_cst): either the caller's frame is seen here, or the caller sees the flag and
+// rings.
+void WorkerSeat::ask_to_be_rung(const RunningCall& call) {
   AtomicWord& word = pool_.word(call.slot);
   SlotWord seen = load_slot(word);
   while (seen.same_step(call.word) && !seen.has(layout::kFlagWorkerWaits)) {
     (void)try_set_flags(word, seen, static_cast<SlotFlags>(seen.flags | layout::kFlagWorkerWaits));
   }
-  // After the flag is set (seq_cst): either the caller's frame is seen here, or the caller sees the
-  // flag and rings.
+}
+
+void WorkerSeat::sleep_for_caller(const RunningCall& call, const std::function<bool()>& over,
+                                  MonotonicNs deadline) {
+  ask_to_be_rung(call);
   if (over()) return;
   if (bell_.rung()) {
     const std::uint32_t taken = bell_.take();
@@ -182,16 +277,35 @@ void WorkerSeat::sleep_for_caller(const RunningCall& call, const std::function<b
 
 void WorkerSeat::note_running(const RunningCall& call, MonotonicNs since) {
   started_[call.slot - first_slot_] = since;
+  methods_[call.slot - first_slot_] = call.head.method;
+  // Those that run already have run for longer.
+  if (++running_count_ == 1) name_running(call.slot);
+}
+
+void WorkerSeat::name_running(SlotIndex slot) {
+  named_ = slot;
+  const SlotIndex of_worker = slot - first_slot_;
   layout::SeatRecord& record = segment().seat(index());
-  const layout::RunningWord running{
-      call.word.generation, static_cast<std::uint16_t>(call.slot - first_slot_), call.head.method};
-  record.running_since.store(since, std::memory_order_relaxed);
+  const layout::RunningWord running{*running_[of_worker], static_cast<std::uint16_t>(of_worker),
+                                    methods_[of_worker]};
+  // Release: who sees this time sees that the call before it is over (note_ended).
+  record.running_since.store(started_[of_worker], std::memory_order_release);
   // Release: who sees the word sees its time (observed_call.cc).
   record.running.store(running.pack(), std::memory_order_release);
 }
 
-void WorkerSeat::note_idle() {
+// REQUIRES: running_ says already that it runs no more. A call that was refused was never noted.
+void WorkerSeat::note_ended(SlotIndex slot) {
+  if (started_[slot - first_slot_] == kNever) return;
+  if (--running_count_ != 0 && slot != named_) return;
   segment().seat(index()).running.store(0, std::memory_order_relaxed);
+  if (running_count_ == 0) return;
+  std::optional<SlotIndex> longest;
+  for (SlotIndex other = 0; other < running_.size(); ++other) {
+    if (!running_[other] || started_[other] == kNever) continue;
+    if (!longest || started_[other] < started_[*longest]) longest = other;
+  }
+  if (longest) name_running(first_slot_ + *longest);
 }
 
 // Relaxed: only this worker writes its block, and each word is right by itself. Before the reply is
@@ -209,7 +323,8 @@ void WorkerSeat::count(SlotIndex slot, ErrorCategory outcome) {
   add(stats.latency[layout::latency_bucket(ns)], 1);
 }
 
-void WorkerSeat::wait(MonotonicNs deadline) {
+void WorkerSeat::wait(MonotonicNs deadline, std::uint32_t seen) {
+  if (shared_) return shared_->await_request(deadline, seen);
   if (std::exchange(interrupted_, false)) return;
   std::atomic<std::uint32_t>& word = segment().seat(index()).bell;
   waiting_.wait([this] { return pending(); },
@@ -249,6 +364,7 @@ void WorkerSeat::give_back_read_replies() {
 }
 
 void WorkerSeat::interrupt() {
+  if (shared_) return shared_->interrupt();
   if (bell_.ring(Bell::kAttention)) futex_wake(futex_half(segment().seat(index()).bell), INT_MAX);
 }
 
@@ -282,12 +398,12 @@ void WorkerSeat::fail(const RunningCall& call, const Error& error) {
 }
 
 void WorkerSeat::let_go(const RunningCall& call, ErrorCategory outcome) {
-  count(call.slot, outcome);
   AtomicWord& word = pool_.word(call.slot);
   running_[call.slot - first_slot_].reset();
+  note_ended(call.slot);
+  count(call.slot, outcome);
   std::atomic<std::uint64_t>& calls = segment().seat(index()).calls;
   calls.store(calls.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-  note_idle();
   const MoveResult replied = try_move(word, call.word, SlotState::kReplied, Actor::kWorker);
   if (replied.moved) {
     if (replied.before.has(layout::kFlagCallerSleeps | layout::kFlagRingOwner)) {

@@ -1,5 +1,6 @@
 // A worker's end: its seat, its doorbell, and the calls that it serves. One thread uses it at a
-// time.
+// time; after share(), several do, each under one lock of theirs (Python's GIL), but for those
+// methods that wait, which are called without it.
 //
 //     WorkerSeat seat = WorkerSeat::attach(socket, deadline).value();   // Hello, Welcome, memory
 //     mapped
@@ -37,6 +38,7 @@
 #include "client_lib/shm/data_memory.h"
 #include "client_lib/shm/doorbell.h"
 #include "client_lib/shm/frame.h"
+#include "client_lib/shm/seat_waiting.h"
 #include "client_lib/shm/slot_pool.h"
 
 namespace slotring::shm {
@@ -73,15 +75,30 @@ class WorkerSeat {
     return joined_.replies->area_bytes() - layout::kPayloadOffset;
   }
 
-  // The next requested call, now RUNNING, or nothing when none is pending. Never blocks.
-  [[nodiscard]] std::optional<RunningCall> try_next();
+  // Lets several threads serve the seat at once, or one that waits for other things besides, by an
+  // eventfd. Before any of them does. Errors: SYSTEM_LIMIT.
+  Status share();
+  // How they wait; null for a seat that one thread serves.
+  SeatWaiting* shared() const { return shared_.get(); }
+
+  // The next requested call, now RUNNING, or nothing when none is pending. Never blocks. Of
+  // requests that `wanted` refuses, nothing has changed, and they are passed over until
+  // reconsider(). It sees their methods and sessions only, and is a first look: the client may
+  // change them before the call is started.
+  using Wanted = std::function<bool(const RunningCall&)>;
+  [[nodiscard]] std::optional<RunningCall> try_next(const Wanted* wanted = nullptr);
+  // Has try_next() look again at what was refused, oldest first.
+  void reconsider() { reconsider_ = !refused_.empty(); }
 
   // Waits until something is pending or somebody wants attention, or until `deadline`. Needs
-  // nothing of Python: the GIL may be released around it.
-  void wait(MonotonicNs deadline);
+  // nothing of Python: the GIL may be released around it. Of a shared seat: since `seen` interrupts
+  // (SeatWaiting).
+  void wait(MonotonicNs deadline, std::uint32_t seen = 0);
   // Whether try_next() might find something at once.
-  bool pending() const { return to_look_at_ != 0 || bell_.rung(); }
-  // Ends a wait() in another thread, or the next one.
+  bool pending() const {
+    return to_look_at_ != 0 || reconsider_ || (shared_ ? shared_->pending() : bell_.rung());
+  }
+  // Ends a wait() in another thread, or the next one; all of them in a shared seat.
   void interrupt();
 
   // Space for a reply of `bytes`, 64-byte aligned. Errors: PAYLOAD_TOO_LARGE, OUT_OF_MEMORY.
@@ -134,15 +151,24 @@ class WorkerSeat {
   WorkerSeat(Attachment joined, std::vector<Mapping> request_areas);
   void take_bits();
   void let_go_of_strangers();
-  std::optional<RunningCall> try_start(SlotIndex slot);
+  std::optional<RunningCall> find_next(const Wanted* wanted);
+  std::optional<RunningCall> try_refused(const Wanted* wanted);
+  std::optional<RunningCall> try_start(SlotIndex slot, const Wanted* wanted);
+  bool is_wanted(SlotIndex slot, const SlotWord& requested, const Wanted& wanted);
+  void refuse(SlotIndex slot);
   void let_go(const RunningCall& call, ErrorCategory outcome);
   void give_back_read_replies();
   void begin_lanes(const RunningCall& call);
+  CallerWait await_caller_beside_others(const RunningCall& call, const std::function<bool()>& done,
+                                        MonotonicNs deadline);
+  void ask_to_be_rung(const RunningCall& call);
   void sleep_for_caller(const RunningCall& call, const std::function<bool()>& over,
                         MonotonicNs deadline);
-  // Tell observers what this worker does (SeatRecord::running): the call that it started last.
+  // Tell observers what this worker does (SeatRecord::running): of its calls, the one that has run
+  // the longest.
   void note_running(const RunningCall& call, MonotonicNs since);
-  void note_idle();
+  void note_ended(SlotIndex slot);
+  void name_running(SlotIndex slot);
   // Counts a call that ends, and its service time (seat_stats).
   void count(SlotIndex slot, ErrorCategory outcome);
   bool runs(SlotIndex slot, const SlotWord& word) const {
@@ -160,7 +186,12 @@ class WorkerSeat {
   // Of each slot of this seat: the generation of its call that runs. What the words say about that
   // is compared with this, after somebody has scribbled over them.
   std::vector<std::optional<std::uint32_t>> running_;
-  std::vector<MonotonicNs> started_;  // when that was; kNever for one that was refused
+  std::vector<MonotonicNs> started_;    // when that was; kNever for one that was refused
+  std::vector<std::uint16_t> methods_;  // of those
+  std::uint32_t running_count_ = 0;     // of those that have not ended
+  SlotIndex named_ = 0;                 // the one that SeatRecord::running names
+  std::vector<SlotIndex> refused_;      // requested, and not wanted when they were looked at
+  bool reconsider_ = false;
   std::uint32_t looks_ = 0;
   std::vector<FrameReader> readers_;               // one a slot of this seat
   std::vector<std::unique_ptr<CallLanes>> lanes_;  // of a slot that had a call with lanes
@@ -170,6 +201,7 @@ class WorkerSeat {
       to_look_at_;  // bits taken from the bell; at first all, for a predecessor's requests
   std::uint32_t next_bit_ = 0;  // where the search goes on, so that none starves
   bool interrupted_ = false;    // try_next() took an interrupt that no wait() has answered yet
+  std::unique_ptr<SeatWaiting> shared_;
 };
 
 }  // namespace slotring::shm

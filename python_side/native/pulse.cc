@@ -16,7 +16,8 @@ constexpr MonotonicNs kOnce = ~MonotonicNs{0};
 
 }  // namespace
 
-Pulse::Pulse(const shm::WorkerSeat& seat) : seat_(seat) {}
+Pulse::Pulse(const shm::WorkerSeat& seat)
+    : seat_(seat), told_(seat.segment().geometry().slots_per_worker) {}
 
 void Pulse::run(PyObject* cancel) {
   for (;;) {
@@ -28,14 +29,30 @@ void Pulse::run(PyObject* cancel) {
     if (need == Need::kLeave) return;
     signed_at_ = shm::monotonic_now();
     record().interpreter_seen_ns.store(signed_at_, std::memory_order_relaxed);
-    if (need != Need::kCancel) continue;
-    const Ref call = Ref::steal(PyLong_FromUnsignedLongLong(running_));
+    if (need == Need::kCancel) tell(cancel);
+  }
+}
+
+void Pulse::tell(PyObject* cancel) {
+  while (const std::optional<layout::RunningWord> abandoned = find_untold(signed_at_)) {
+    const Ref call = Ref::steal(PyLong_FromUnsignedLongLong(abandoned->pack()));
     const Ref told =
         call ? Ref::steal(PyObject_CallFunctionObjArgs(cancel, call.get(), nullptr)) : Ref();
     if (!told) PyErr_WriteUnraisable(cancel);
-    told_ = running_;
-    tell_again_at_ = told.get() == Py_False ? signed_at_ + kTickNs : kOnce;
+    told_[abandoned->slot_of_worker] = {abandoned->generation,
+                                        told.get() == Py_False ? signed_at_ + kTickNs : kOnce};
   }
+}
+
+std::optional<layout::RunningWord> Pulse::find_untold(MonotonicNs now) const {
+  const shm::SlotIndex first = seat_.segment().first_slot(seat_.index());
+  for (std::uint16_t slot = 0; slot < told_.size(); ++slot) {
+    const shm::SlotWord word = shm::load_slot(seat_.segment().slot_word(first + slot));
+    if (word.state != SlotState::kAbandoned) continue;
+    if (word.generation == told_[slot].generation && now < told_[slot].again_at) continue;
+    return layout::RunningWord{word.generation, slot, 0};
+  }
+  return std::nullopt;
 }
 
 // Sleeps until the GIL is needed, or until end().
@@ -52,8 +69,7 @@ Pulse::Need Pulse::await_need() {
         shm::observe_call(seat_.segment(), seat_.index(), now);
     if (call) {
       ring_audit();
-      running_ = call->running.pack();
-      if (call->abandoned && (running_ != told_ || now >= tell_again_at_)) return Need::kCancel;
+      if (find_untold(now)) return Need::kCancel;
       if (call->run_ns < sign_every_ns) {
         wake_at = std::min(wake_at, now + sign_every_ns - call->run_ns);
       } else if (now - signed_at_ >= sign_every_ns) {

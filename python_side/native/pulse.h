@@ -1,11 +1,11 @@
-// A worker's second thread: tells the running handler that its caller has gone, and everybody else
+// A worker's second thread: tells running handlers that their caller has gone, and everybody else
 // that the interpreter still runs. Asleep in the kernel, without the GIL, unless a call runs.
 //
 //     the thread:            pulse.run(cancel);          // until end()
 //     the serving thread:    pulse.call_started();       // after each move of a slot to RUNNING
 //
 // While calls run it looks once a second (more often under a short limit on calls), and at once
-// when somebody who abandons the running call rings the seat's cancel_bell. It takes the GIL only
+// when somebody who abandons a running call rings the seat's cancel_bell. It takes the GIL only
 // for a call that was abandoned, to have it cancelled, and for one that runs for a second or more
 // (half the limit, under a shorter one);
 // then it writes down that it got the GIL (SeatRecord::interpreter_seen_ns), so that a call that
@@ -19,6 +19,8 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
+#include <vector>
 
 #include "client_lib/shm/observed_call.h"
 #include "client_lib/shm/worker_seat.h"
@@ -41,9 +43,9 @@ class Pulse {
   }
 
   // Runs on a thread of its own until end(). With the GIL held; releases it to sleep.
-  // `cancel(call)` is called with SeatRecord::running of an abandoned call until it returns true
-  // for that call, or the call ends. It may be late: whoever acts on it looks whether the call
-  // still runs.
+  // `cancel(call)` is called with the RunningWord, its method left out, of each abandoned call
+  // until it returns true for that call, or the call ends. It may be late: whoever acts on it looks
+  // whether the call still runs.
   void run(PyObject* cancel);
   // Makes run() return. Needs nothing of Python.
   void end();
@@ -52,7 +54,16 @@ class Pulse {
   // What the thread needs the GIL for, at this moment.
   enum class Need : std::uint8_t { kNothing, kSign, kCancel, kLeave };
 
+  // What cancel() was told of a slot's call.
+  struct Told {
+    std::uint32_t generation = 0;
+    shm::MonotonicNs again_at = 0;
+  };
+
   Need await_need();
+  // An abandoned call of this seat that is to be told, if any.
+  std::optional<layout::RunningWord> find_untold(shm::MonotonicNs now) const;
+  void tell(PyObject* cancel);
   void sleep_till_call(std::uint32_t bell);
   void ring_audit() const;
   void wake();
@@ -64,10 +75,8 @@ class Pulse {
   std::atomic<bool> asleep_{false};  // without a tick
   std::atomic<bool> ended_{false};
   // Of the thread that runs.
-  std::uint64_t running_ = 0;        // SeatRecord::running, when it was looked at last
   std::uint64_t calls_at_tick_ = 0;  // SeatRecord::calls
-  std::uint64_t told_ = 0;           // the call that was told to cancel last
-  shm::MonotonicNs tell_again_at_ = 0;
+  std::vector<Told> told_;           // one a slot of this seat
   shm::MonotonicNs signed_at_ = 0;
 };
 

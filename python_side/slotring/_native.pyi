@@ -203,8 +203,9 @@ class Worker:
         there has been none for that long, and no client if the worker is to stay for one. Bytes at
         wake_fd make serve() look at signals."""
     def pulse(self, cancel: Callable[[int], bool], /) -> None:
-        """Until end_pulse(): calls cancel(running) when the running call was abandoned, again
-        after a second when it returned False."""
+        """Until end_pulse(): calls cancel(key) for each running call that was abandoned, again
+        after a second when it returned False. The key is as Worker.running has it, but for its
+        lowest 16 bits, the method, which are 0."""
     def end_pulse(self) -> None: ...
     def settings(
         self,

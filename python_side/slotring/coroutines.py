@@ -89,7 +89,8 @@ class Coroutines:
 
     def _cancel_now(self, call: int) -> None:
         # On the loop's thread, where calls begin and end: this one is over, or runs.
-        if self._task is not None and self._running() == call:
+        # The name that Worker.running has for it says its method, too.
+        if self._task is not None and self._running() >> 16 == call >> 16:
             self._task.cancel()
 
     def _start(self) -> Any:

@@ -1,5 +1,7 @@
 #include "client_lib/shm/observed_call.h"
 
+#include <vector>
+
 #include <gtest/gtest.h>
 
 #include "tests/support/effort.h"
@@ -50,6 +52,20 @@ TEST_F(ObservedCallTest, SeesWhatAWorkerRunsAndSinceWhen) {
   EXPECT_FALSE(seen.abandoned);
   EXPECT_LE(seen.run_ns, 5 * kSecond);
   EXPECT_GT(seen.run_ns, 0u);
+}
+
+TEST_F(ObservedCallTest, SeesOfSeveralCallsTheOneThatHasRunTheLongest) {
+  std::vector<Lease> leases;
+  for (int i = 0; i < 3; ++i) leases.push_back(submit(*client_, "x").value());
+  std::vector<RunningCall> calls;
+  for (int i = 0; i < 3; ++i) calls.push_back(seat_.try_next().value());
+  EXPECT_EQ(observe()->slot, calls[0].slot);
+  EchoWorker::echo(seat_, calls[1]);
+  EXPECT_EQ(observe()->slot, calls[0].slot);
+  EchoWorker::echo(seat_, calls[0]);
+  EXPECT_EQ(observe()->slot, calls[2].slot);
+  EchoWorker::echo(seat_, calls[2]);
+  EXPECT_FALSE(observe().has_value());
 }
 
 TEST_F(ObservedCallTest, SeesThatACallIsOver) {

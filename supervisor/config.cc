@@ -124,6 +124,7 @@ class ConfigParser {
     read_worker(table, pool);
     read_staffing(table, pool);
     read_sizes(table, pool);
+    read_profile(table, pool);
     read_sessions(table, pool);
     read_access(table, pool);
     read_times(table, pool);
@@ -253,6 +254,19 @@ class ConfigParser {
       report(reading_.errors, table.place(),
              "workers * slots_per_worker * slot_bytes is " + format_bytes(slots * pool.slot_bytes) +
                  "; a process can address at most " + format_bytes(kMaxDataBytes));
+    }
+  }
+
+  // REQUIRES: the sizes have been read.
+  void read_profile(ConfigTable& table, PoolConfig& pool) {
+    table.read_choice("profile", pool.profile, {"single", "threads", "asyncio"});
+    if (pool.profile == "threads") {
+      pool.threads = pool.slots_per_worker;
+      table.read_number("threads", pool.threads, 1, pool.slots_per_worker);
+    } else if (table.find("threads") != nullptr) {
+      report(reading_.errors, table.place_of("threads"),
+             "`threads` has no effect with profile = \"" + pool.profile +
+                 "\": set profile = \"threads\", or leave it out");
     }
   }
 

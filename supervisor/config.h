@@ -48,6 +48,11 @@ struct PoolConfig {
   std::string directory;                 // working directory; default: the config's folder
   std::map<std::string, std::string> env;  // besides the supervisor's own environment
 
+  // How a worker serves the calls of its slots: "single", one at a time; "threads", with so many
+  // threads; "asyncio", all from one loop.
+  std::string profile = "single";
+  std::uint32_t threads = 0;  // with "threads": 1 to slots_per_worker, which is the default
+
   // How many workers: `workers = N`, or {min = A, max = B}. A lazy pool has none until somebody
   // claims; see staffing.h.
   std::uint32_t workers = 1;  // the most

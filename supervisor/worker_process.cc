@@ -56,7 +56,12 @@ LaunchOrder make_worker_order(const PoolConfig& config, const std::string& packa
       "--session-store",
       config.session_database.empty() ? "memory" : "sqlite:" + config.session_database,
       "--session-ttl-s",
-      fmt::format("{:g}", std::chrono::duration<double>(config.session_ttl).count())};
+      fmt::format("{:g}", std::chrono::duration<double>(config.session_ttl).count()),
+      "--profile",
+      config.profile};
+  if (config.profile == "threads") {
+    order.arguments.insert(order.arguments.end(), {"--threads", std::to_string(config.threads)});
+  }
   return order;
 }
 

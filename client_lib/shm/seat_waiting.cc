@@ -54,6 +54,17 @@ void SeatWaiting::await_request(MonotonicNs deadline, std::uint32_t seen) {
   leave(self);
 }
 
+void SeatWaiting::await_interrupt(MonotonicNs deadline, std::uint32_t seen) {
+  Waiter self;
+  self.slot = Waiter::kForNothing;
+  std::unique_lock lock(mutex_);
+  enter(self);
+  while (interrupts() == seen && (deadline == kNever || monotonic_now() < deadline)) {
+    wait_once(self, lock, deadline);
+  }
+  leave(self);
+}
+
 void SeatWaiting::await_slot(std::uint32_t slot_of_worker, const std::function<void()>& announce,
                              const std::function<bool()>& over, MonotonicNs deadline) {
   Waiter self;
@@ -83,7 +94,7 @@ void SeatWaiting::await_slot(std::uint32_t slot_of_worker, const std::function<v
 
 void SeatWaiting::listen() {
   Waiter self;
-  self.slot = Waiter::kForRequest - 1;  // of no slot: it takes nothing for itself
+  self.slot = Waiter::kForNothing;
   std::unique_lock lock(mutex_);
   listening_ = true;
   enter(self);
@@ -149,7 +160,7 @@ void SeatWaiting::hand_out(std::uint32_t taken, Waiter* taker) {
   rung_ |= bits;
   std::uint32_t of_callers = 0;
   for (Waiter* waiter : waiters_) {
-    if (waiter->slot >= Waiter::kForRequest - 1) continue;
+    if (waiter->slot >= Waiter::kForNothing) continue;
     const std::uint32_t bit = Bell::bit_of(waiter->slot);
     if ((bits & bit) == 0) continue;
     waiter->done = true;

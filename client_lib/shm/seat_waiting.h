@@ -55,6 +55,9 @@ class SeatWaiting {
   // REQUIRES: who returns calls take_requests(), or serves no more.
   void await_request(MonotonicNs deadline, std::uint32_t seen);
 
+  // Returns at an interrupt since `seen`, or at the deadline.
+  void await_interrupt(MonotonicNs deadline, std::uint32_t seen);
+
   // Returns when `over()` is true, at an interrupt, or at the deadline. `announce` is called before
   // each look; after it the slot's bit is rung, once, when over() may have changed.
   void await_slot(std::uint32_t slot_of_worker, const std::function<void()>& announce,
@@ -75,6 +78,7 @@ class SeatWaiting {
 
   struct Waiter {
     static constexpr std::uint32_t kForRequest = ~0u;
+    static constexpr std::uint32_t kForNothing = kForRequest - 1;  // it leads, at most
     std::uint32_t slot = kForRequest;      // of the worker, whose caller is waited for
     bool done = false;                     // something is for this one
     std::atomic<std::uint32_t> signal{0};  // a futex

@@ -69,6 +69,11 @@ std::optional<RunningCall> WorkerSeat::try_next(const Wanted* wanted) {
   return call;
 }
 
+void WorkerSeat::reconsider() {
+  reconsider_ = !refused_.empty();
+  if (shared_ && reconsider_) shared_->give_back(0, /*more=*/true);
+}
+
 std::optional<RunningCall> WorkerSeat::find_next(const Wanted* wanted) {
   // A worker that is never idle looks now and then.
   if (++looks_ % kLooksBetweenChecks == 0) let_go_of_strangers();

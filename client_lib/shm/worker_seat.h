@@ -88,7 +88,7 @@ class WorkerSeat {
   using Wanted = std::function<bool(const RunningCall&)>;
   [[nodiscard]] std::optional<RunningCall> try_next(const Wanted* wanted = nullptr);
   // Has try_next() look again at what was refused, oldest first.
-  void reconsider() { reconsider_ = !refused_.empty(); }
+  void reconsider();
 
   // Waits until something is pending or somebody wants attention, or until `deadline`. Needs
   // nothing of Python: the GIL may be released around it. Of a shared seat: since `seen` interrupts
@@ -138,6 +138,9 @@ class WorkerSeat {
   enum class CallerWait { kDone, kGone, kAttention, kDeadline };
   CallerWait await_caller(const RunningCall& call, const std::function<bool()>& done,
                           MonotonicNs deadline);
+  // Has the slot's bit rung, once, when the caller has something, or has gone. For who waits by
+  // itself: look after this.
+  void ask_to_be_rung(const RunningCall& call);
 
   // Whether the caller has gone: its deadline passed, it cancelled, or it died.
   bool cancelled(const RunningCall& call) const;
@@ -161,7 +164,6 @@ class WorkerSeat {
   void begin_lanes(const RunningCall& call);
   CallerWait await_caller_beside_others(const RunningCall& call, const std::function<bool()>& done,
                                         MonotonicNs deadline);
-  void ask_to_be_rung(const RunningCall& call);
   void sleep_for_caller(const RunningCall& call, const std::function<bool()>& over,
                         MonotonicNs deadline);
   // Tell observers what this worker does (SeatRecord::running): of its calls, the one that has run

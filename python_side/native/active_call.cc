@@ -77,6 +77,16 @@ PyObject* get_context(PyObject* self, void* /*closure*/) {
   return held == nullptr ? nullptr : Ref::share(held->server.context_of(held->served)).release();
 }
 
+PyObject* get_session(PyObject* self, void* /*closure*/) {
+  const std::string_view session = held_by(self).running.session;
+  if (held_by(self).ended || session.empty()) return Ref::share(Py_None).release();
+  return str_of(session).release();
+}
+
+PyObject* get_attended(PyObject* self, void* /*closure*/) {
+  return PyBool_FromLong(held_by(self).running.head.flags != 0 ? 1 : 0);
+}
+
 PyObject* reply(PyObject* self, PyObject* result) {
   Held* held = running_of(self);
   if (held == nullptr) return nullptr;
@@ -131,6 +141,8 @@ PyGetSetDef call_getset[] = {
     {"wants_context", get_wants_context, nullptr, "Whether the handler takes a context.", nullptr},
     {"argument", get_argument, nullptr, "The request.", nullptr},
     {"context", get_context, nullptr, "The call's slotring.Context.", nullptr},
+    {"session", get_session, nullptr, "The name of its session; None for none.", nullptr},
+    {"attended", get_attended, nullptr, "Whether its caller streams, or has tools.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
@@ -152,20 +164,44 @@ PyType_Spec active_call_spec = {
     .slots = call_slots,
 };
 
-PyObject* next_call(PyTypeObject* call_type, PyObject* worker, Server& server) {
-  // Before the call is taken: what is taken must be ended.
-  const Ref object = Ref::steal(as_object(PyObject_New(Call, call_type)));
-  if (!object) return nullptr;
-  reinterpret_cast<Call*>(object.get())->held = nullptr;
-  const std::optional<shm::RunningCall> taken = server.take();
-  if (!taken) return Ref::share(Py_None).release();
-  auto* held = new Held(worker, server, *taken);
+namespace {
+
+// Before the call is taken: what is taken must be ended.
+Ref new_call(PyTypeObject* call_type) {
+  Ref object = Ref::steal(as_object(PyObject_New(Call, call_type)));
+  if (object) reinterpret_cast<Call*>(object.get())->held = nullptr;
+  return object;
+}
+
+PyObject* begin_in(Ref object, PyObject* worker, Server& server, const shm::RunningCall& taken) {
+  auto* held = new Held(worker, server, taken);
   reinterpret_cast<Call*>(object.get())->held = held;
   if (Status begun = server.begin(held->served); !begun) {
     held->finish(std::move(begun).error());
     return Ref::share(Py_None).release();
   }
-  return Ref(object).release();
+  return object.release();
+}
+
+}  // namespace
+
+PyObject* next_call(PyTypeObject* call_type, PyObject* worker, Server& server,
+                    std::optional<std::string_view> method) {
+  Ref object = new_call(call_type);
+  if (!object) return nullptr;
+  const std::optional<shm::RunningCall> taken = method ? server.take_of(*method) : server.take();
+  if (!taken) return Ref::share(Py_None).release();
+  return begin_in(std::move(object), worker, server, *taken);
+}
+
+PyObject* begin_call(PyTypeObject* call_type, PyObject* worker, Server& server,
+                     const shm::RunningCall& taken) {
+  Ref object = new_call(call_type);
+  if (!object) {
+    server.seat().fail(taken, take_exception(ErrorCode::kInternal));
+    return Ref::share(Py_None).release();
+  }
+  return begin_in(std::move(object), worker, server, taken);
 }
 
 }  // namespace slotring::python

@@ -7,6 +7,9 @@
 #ifndef SLOTRING_PYTHON_SIDE_NATIVE_ACTIVE_CALL_H_
 #define SLOTRING_PYTHON_SIDE_NATIVE_ACTIVE_CALL_H_
 
+#include <optional>
+#include <string_view>
+
 #include "python_side/native/python_ref.h"
 #include "python_side/native/server.h"
 
@@ -14,7 +17,12 @@ namespace slotring::python {
 
 // The next call that is requested, begun; None where none is, or where it has been answered with an
 // error already. Null with a Python exception. `worker` owns `server`.
-PyObject* next_call(PyTypeObject* call_type, PyObject* worker, Server& server);
+// `method`: of this one only.
+PyObject* next_call(PyTypeObject* call_type, PyObject* worker, Server& server,
+                    std::optional<std::string_view> method = std::nullopt);
+// The same of a call that was taken.
+PyObject* begin_call(PyTypeObject* call_type, PyObject* worker, Server& server,
+                     const shm::RunningCall& taken);
 
 extern PyType_Spec active_call_spec;
 

@@ -223,6 +223,14 @@ Result<bool> Channel::ready(std::int64_t what) {
          passed(question->second.deadline);
 }
 
+MonotonicNs Channel::announce(std::int64_t what) {
+  if (server_ == nullptr) return shm::monotonic_now();
+  server_->seat().ask_to_be_rung(*call_);
+  const auto question = questions_.find(static_cast<std::uint64_t>(what));
+  return shm::next_self_check(question == questions_.end() ? shm::kNever
+                                                           : question->second.deadline);
+}
+
 Status Channel::wait(std::int64_t what) {
   for (;;) {
     Result<bool> there = ready(what);

@@ -71,6 +71,9 @@ class Channel {
   Result<bool> ready(std::int64_t what);
   // Waits until it is.
   Status wait(std::int64_t what);
+  // For who waits by itself, and then looks at ready(): the worker's bell is rung, once, when the
+  // caller has sent something or has gone. Returns when to look at the latest.
+  shm::MonotonicNs announce(std::int64_t what);
 
  private:
   friend class LaneSink;

@@ -95,6 +95,14 @@ PyObject* wait(PyObject* self, PyObject* what) {
   return waited ? Ref::share(Py_None).release() : raise_call_error(waited.error());
 }
 
+PyObject* announce(PyObject* self, PyObject* what) {
+  const std::int64_t number = PyLong_AsLongLong(what);
+  if (PyErr_Occurred() != nullptr) return nullptr;
+  const shm::MonotonicNs look_at = channel_of(self).announce(number);
+  const shm::MonotonicNs now = shm::monotonic_now();
+  return PyFloat_FromDouble(look_at < now ? 0.0 : static_cast<double>(look_at - now) * 1e-9);
+}
+
 PyMethodDef channel_methods[] = {
     {"check_reader", check_reader, METH_NOARGS, "Raises when the caller reads no stream."},
     {"send", send, METH_O, "Sends an item of the stream; waits for room."},
@@ -103,6 +111,7 @@ PyMethodDef channel_methods[] = {
     {"answer", answer, METH_O, "Waits for a question's answer."},
     {"ready", ready, METH_O, "Whether 0: an item, -1: room, else: an answer, is there."},
     {"wait", wait, METH_O, "Waits until it is ready()."},
+    {"announce", announce, METH_O, "Before a look at ready(), for who waits by himself."},
     {nullptr, nullptr, 0, nullptr},
 };
 

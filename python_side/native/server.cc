@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "python_side/native/active_call.h"
 #include "python_side/native/argument.h"
 #include "python_side/native/call_session.h"
 #include "python_side/native/channel.h"
@@ -50,13 +51,18 @@ Server::Server(shm::WorkerSeat seat, const Types& types)
       types_(types),
       generator_type_(generator_type()),
       by_id_(layout::kMaxMethods + 1),
-      spins_with_gil_(shm::spins_worth_a_sleep() / kShareOfSpins) {}
+      spins_with_gil_(shm::spins_worth_a_sleep() / kShareOfSpins) {
+  not_in_running_session_ = [this](const shm::RunningCall& call) {
+    return call.session.empty() || !running_sessions_.contains(call.session);
+  };
+}
 
 void Server::bind(std::vector<Method> methods, const std::vector<std::uint16_t>& ids) {
   methods_ = std::move(methods);
   for (std::size_t i = 0; i < methods_.size(); ++i) {
     by_name_[methods_[i].name] = &methods_[i];
     if (ids[i] < by_id_.size()) by_id_[ids[i]] = &methods_[i];
+    some_take_calls_ = some_take_calls_ || methods_[i].takes_calls;
   }
 }
 
@@ -77,7 +83,47 @@ bool Server::serve() {
   return true;
 }
 
+// Requests that come while all threads run a handler are looked at by the first that is done.
+void Server::serve_beside_others() {
+  for (;;) {
+    const std::uint32_t seen = seat_.shared()->interrupts();
+    if (stopped()) return;
+    if (const std::optional<shm::RunningCall> call = take()) {
+      run(*call);
+      continue;
+    }
+    if (draining() && !more_expected()) return;
+    const GilRelease released;
+    seat_.wait(draining() ? shm::monotonic_now() + kDrainLookNs : shm::kNever, seen);
+  }
+}
+
+std::optional<shm::RunningCall> Server::take_of(std::string_view method) {
+  const auto known = by_name_.find(method);
+  const shm::WorkerSeat::Wanted wanted = [&](const shm::RunningCall& call) {
+    return known != by_name_.end() && find(call) == known->second && not_in_running_session_(call);
+  };
+  return seat_.try_next(&wanted);
+}
+
+void Server::hand_over(const shm::RunningCall& call) {
+  const Ref object = Ref::steal(begin_call(types_.call, worker_, *this, call));
+  if (!object) {
+    PyErr_WriteUnraisable(nullptr);
+    return;
+  }
+  if (object.get() == Py_None) return;
+  const Ref done =
+      Ref::steal(PyObject_CallFunctionObjArgs(find(call)->handler.get(), object.get(), nullptr));
+  if (!done) PyErr_WriteUnraisable(nullptr);
+  end_if_disowned();
+}
+
 void Server::run(const shm::RunningCall& call) {
+  if (some_take_calls_) [[unlikely]] {
+    const Method* method = find(call);
+    if (method != nullptr && method->takes_calls) return hand_over(call);
+  }
   ServedCall served(call);
   Status begun = begin(served);
   finish(served, begun ? invoke(served) : Result<WrittenReply>(std::move(begun).error()));
@@ -86,8 +132,9 @@ void Server::run(const shm::RunningCall& call) {
 Status Server::begin(ServedCall& served) {
   const shm::RunningCall& call = served.running;
   pulse_.call_started();
+  if (!call.session.empty() && seat_.shared() != nullptr) running_sessions_.emplace(call.session);
   if (settings_.due()) [[unlikely]]
-    make_settings();
+    make_due_settings();
   served.method = find(call);
   if (served.method == nullptr) return no_such_method(call);
   if (served.method->broadcast_only) return broadcast_only(*served.method);
@@ -202,12 +249,30 @@ void Server::finish(ServedCall& served, Result<WrittenReply> outcome) {
     if (!kept && outcome) outcome = kept.error();
     served.session.reset();
   }
+  const auto session =
+      call.session.empty() ? running_sessions_.end() : running_sessions_.find(call.session);
+  const bool followed = session != running_sessions_.end();
+  if (followed) running_sessions_.erase(session);
   if (outcome) {
     const Status replied = seat_.reply(call, outcome->kind, outcome->bytes, outcome->parts());
     if (!replied) seat_.fail(call, replied.error());
   } else {
     seat_.fail(call, outcome.error());
   }
+  if (followed) seat_.reconsider();
+}
+
+// Beside others, one thread makes them, and those that want to start a call wait for it.
+void Server::make_due_settings() {
+  while (settings_.catching_up() && seat_.shared() != nullptr) {
+    const GilRelease released;
+    const std::uint32_t seen = seat_.shared()->interrupts();
+    if (!settings_.catching_up()) break;
+    seat_.shared()->await_interrupt(shm::kNever, seen);
+  }
+  if (!settings_.due()) return;
+  make_settings();
+  if (seat_.shared() != nullptr) seat_.interrupt();
 }
 
 void Server::make_settings() {

@@ -19,6 +19,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -38,9 +39,8 @@ struct Method {
   Ref name_object;  // the same, as a str
   Ref handler;      // handler(request) or handler(request, context)
   bool wants_context;
-  bool broadcast_only;  // made by settings, refused to plain calls
-  Ref request_table;    // a TableSchema (table.h); null for none
-  Ref reply_table;
+  bool broadcast_only;       // made by settings, refused to plain calls
+  bool takes_calls = false;  // handler(call): it ends the call itself, and may take more
 };
 
 // Python functions for what is rare. See slotring/errors.py.
@@ -69,6 +69,7 @@ class Server {
     PyTypeObject* area;
     PyTypeObject* context;
     PyTypeObject* channel;
+    PyTypeObject* call;
   };
 
   Server(shm::WorkerSeat seat, const Types& types);
@@ -98,11 +99,28 @@ class Server {
   // Serves until stop(), or until drain() and nothing is left to serve. False with a Python
   // exception: a signal's handler raised it, between calls.
   bool serve();
+  // The same beside others, each on a thread of its own; what concerns the whole worker (signals,
+  // alarms) is the main thread's. REQUIRES: the seat is shared.
+  void serve_beside_others();
+  // Whether serving is over, if nothing runs any more.
+  bool may_leave() const {
+    return stopped_.load(std::memory_order_relaxed) || (draining() && !more_expected());
+  }
+  bool stopped() const { return stopped_.load(std::memory_order_relaxed); }
+  // The Python object that owns this.
+  void set_worker(PyObject* worker) { worker_ = worker; }
 
   // The steps of one call. With the GIL held, on any thread.
   //
-  // The next call that is requested, to be begun. Never blocks.
-  std::optional<shm::RunningCall> take() { return seat_.try_next(); }
+  // The next call that is requested, to be begun. Never blocks. In a shared seat, none of a session
+  // of which a call runs: it follows that one.
+  std::optional<shm::RunningCall> take() {
+    if (seat_.shared() == nullptr) [[likely]]
+      return seat_.try_next();
+    return seat_.try_next(&not_in_running_session_);
+  }
+  // The same, of one method only.
+  std::optional<shm::RunningCall> take_of(std::string_view method);
   // Finds the method and makes what its handler is called with. A call that fails here is finished
   // with that error.
   Status begin(ServedCall& served);
@@ -131,7 +149,9 @@ class Server {
 
  private:
   void run(const shm::RunningCall& call);
+  void hand_over(const shm::RunningCall& call);
   void make_settings();
+  void make_due_settings();
   void end_if_disowned() const;
   Result<Ref> call_handler(ServedCall& served);
   Result<WrittenReply> stream(ServedCall& served, PyObject* generator);
@@ -160,6 +180,11 @@ class Server {
   Types types_;
   Ref generator_type_;  // types.GeneratorType
   SlowPath slow_path_;
+  PyObject* worker_ = nullptr;  // borrowed
+  bool some_take_calls_ = false;
+  // In a shared seat, the sessions of calls that run.
+  std::multiset<std::string, std::less<>> running_sessions_;
+  shm::WorkerSeat::Wanted not_in_running_session_;
   std::vector<Method> methods_;
   std::vector<const Method*> by_id_;
   std::map<std::string, const Method*, std::less<>> by_name_;

@@ -60,7 +60,9 @@ PyObject* new_worker(PyTypeObject* type, PyObject* arguments, PyObject* /*keywor
   if (worker == nullptr) return nullptr;
   worker->joined =
       new Joined{std::move(link),
-                 {**std::move(seat), {state->area_type, state->context_type, state->channel_type}}};
+                 {**std::move(seat),
+                  {state->area_type, state->context_type, state->channel_type, state->call_type}}};
+  worker->joined->server.set_worker(as_object(worker));
   return as_object(worker);
 }
 
@@ -87,21 +89,14 @@ bool parse_method(PyObject* item, PyTypeObject* table_type, Method& into) {
   PyObject* handler = nullptr;
   int wants_context = 0;
   int broadcast_only = 0;
-  PyObject* request_table = nullptr;
-  PyObject* reply_table = nullptr;
-  if (!PyArg_ParseTuple(item, "UOppOO", &name, &handler, &wants_context, &broadcast_only,
-                        &request_table, &reply_table)) {
+  int takes_calls = 0;
+  if (!PyArg_ParseTuple(item, "UOpp|p", &name, &handler, &wants_context, &broadcast_only,
+                        &takes_calls)) {
     return false;
   }
-  into = Method{text_of(name),
-                Ref::share(name),
-                Ref::share(handler),
-                wants_context != 0,
-                broadcast_only != 0,
-                {},
-                {}};
-  return parse_table(request_table, table_type, into.request_table) &&
-         parse_table(reply_table, table_type, into.reply_table);
+  into = Method{text_of(name),      Ref::share(name),    Ref::share(handler),
+                wants_context != 0, broadcast_only != 0, takes_calls != 0};
+  return true;
 }
 
 PyObject* publish_methods(PyObject* self, PyObject* arguments) {
@@ -151,7 +146,7 @@ bool take_slow_path(PyObject* self, PyObject* arguments) {
 }
 
 PyObject* serve(PyObject* self, PyObject* arguments) {
-  if (!take_slow_path(self, arguments)) return nullptr;
+  if (PyTuple_Size(arguments) != 0 && !take_slow_path(self, arguments)) return nullptr;
   return joined_of(self).server.serve() ? Ref::share(Py_None).release() : nullptr;
 }
 
@@ -159,9 +154,75 @@ PyObject* prepare(PyObject* self, PyObject* arguments) {
   return take_slow_path(self, arguments) ? Ref::share(Py_None).release() : nullptr;
 }
 
-PyObject* take_next_call(PyObject* self, PyObject* /*none*/) {
+PyObject* take_next_call(PyObject* self, PyObject* arguments) {
+  const char* method = nullptr;
+  if (!PyArg_ParseTuple(arguments, "|z", &method)) return nullptr;
   const auto* state = static_cast<ModuleState*>(PyType_GetModuleState(Py_TYPE(self)));
-  return next_call(state->call_type, self, joined_of(self).server);
+  Server& server = joined_of(self).server;
+  if (method == nullptr) return next_call(state->call_type, self, server);
+  return next_call(state->call_type, self, server, method);
+}
+
+PyObject* reconsider(PyObject* self, PyObject* /*none*/) {
+  joined_of(self).server.seat().reconsider();
+  return Ref::share(Py_None).release();
+}
+
+// Of a seat that is not shared.
+PyObject* wait_for_call(PyObject* self, PyObject* after) {
+  const double after_s = PyFloat_AsDouble(after);
+  if (PyErr_Occurred() != nullptr) return nullptr;
+  {
+    const GilRelease released;
+    joined_of(self).server.seat().wait(deadline_after(after_s));
+  }
+  return Ref::share(Py_None).release();
+}
+
+PyObject* share(PyObject* self, PyObject* /*none*/) {
+  const Status shared = joined_of(self).server.seat().share();
+  return shared ? Ref::share(Py_None).release() : raise_failure(self, shared.error());
+}
+
+PyObject* serve_beside_others(PyObject* self, PyObject* /*none*/) {
+  joined_of(self).server.serve_beside_others();
+  return Ref::share(Py_None).release();
+}
+
+PyObject* attend(PyObject* self, PyObject* arguments) {
+  PyObject* after = Py_None;
+  unsigned seen = 0;
+  if (!PyArg_ParseTuple(arguments, "IO", &seen, &after)) return nullptr;
+  const double after_s = after == Py_None ? 0 : PyFloat_AsDouble(after);
+  if (PyErr_Occurred() != nullptr) return nullptr;
+  {
+    const GilRelease released;
+    joined_of(self).server.seat().shared()->await_interrupt(
+        after == Py_None ? shm::kNever : deadline_after(after_s), seen);
+  }
+  return PyErr_CheckSignals() == 0 ? Ref::share(Py_None).release() : nullptr;
+}
+
+PyObject* nudge(PyObject* self, PyObject* /*none*/) {
+  joined_of(self).server.seat().interrupt();
+  return Ref::share(Py_None).release();
+}
+
+PyObject* listen(PyObject* self, PyObject* /*none*/) {
+  {
+    const GilRelease released;
+    joined_of(self).server.seat().shared()->listen();
+  }
+  return Ref::share(Py_None).release();
+}
+
+PyObject* end_listening(PyObject* self, PyObject* /*none*/) {
+  joined_of(self).server.seat().shared()->end_listening();
+  return Ref::share(Py_None).release();
+}
+
+PyObject* heard(PyObject* self, PyObject* /*none*/) {
+  return PyLong_FromUnsignedLong(joined_of(self).server.seat().shared()->heard());
 }
 
 PyObject* set_alarm(PyObject* self, PyObject* after) {
@@ -256,12 +317,46 @@ PyObject* get_running(PyObject* self, void* /*closure*/) {
       seat.segment().seat(seat.index()).running.load(std::memory_order_relaxed));
 }
 
+PyObject* get_event_fd(PyObject* self, void* /*closure*/) {
+  return PyLong_FromLong(joined_of(self).server.seat().shared()->event_fd());
+}
+
+PyObject* get_interrupts(PyObject* self, void* /*closure*/) {
+  return PyLong_FromUnsignedLong(joined_of(self).server.seat().shared()->interrupts());
+}
+
+PyObject* get_pending(PyObject* self, void* /*closure*/) {
+  return PyBool_FromLong(joined_of(self).server.seat().pending() ? 1 : 0);
+}
+
+PyObject* get_stopped(PyObject* self, void* /*closure*/) {
+  return PyBool_FromLong(joined_of(self).server.stopped() ? 1 : 0);
+}
+
+PyObject* get_draining(PyObject* self, void* /*closure*/) {
+  return PyBool_FromLong(joined_of(self).server.draining() ? 1 : 0);
+}
+
+PyObject* get_may_leave(PyObject* self, void* /*closure*/) {
+  return PyBool_FromLong(joined_of(self).server.may_leave() ? 1 : 0);
+}
+
 PyMethodDef worker_methods[] = {
     {"publish", publish_methods, METH_VARARGS, "Says Ready and waits until it is published."},
     {"fail_setup", fail_setup, METH_VARARGS, "Tells the supervisor that setting up has failed."},
     {"serve", serve, METH_VARARGS, "Serves calls until drained or stopped."},
     {"prepare", prepare, METH_VARARGS, "What next_call() needs of Python, as serve() takes it."},
-    {"next_call", take_next_call, METH_NOARGS, "Takes a call that is requested, if one is."},
+    {"next_call", take_next_call, METH_VARARGS, "Takes a call that is requested, if one is."},
+    {"reconsider", reconsider, METH_NOARGS, "Has next_call() look again at what it passed over."},
+    {"wait_for_call", wait_for_call, METH_O, "Waits for a request, for so many seconds at most."},
+    {"share", share, METH_NOARGS, "Lets several threads serve, or a loop."},
+    {"serve_beside_others", serve_beside_others, METH_NOARGS,
+     "serve(), on one of several threads."},
+    {"attend", attend, METH_VARARGS, "Waits for an interrupt."},
+    {"nudge", nudge, METH_NOARGS, "Interrupts all that wait."},
+    {"listen", listen, METH_NOARGS, "Tells of rings by event_fd, until end_listening()."},
+    {"end_listening", end_listening, METH_NOARGS, "Makes listen() return."},
+    {"heard", heard, METH_NOARGS, "Empties event_fd, before a look at what there is."},
     {"set_alarm", set_alarm, METH_O, "serve() calls sessions.alarm() so many seconds from now."},
     {"watch", watch, METH_VARARGS, "Looks after signals and supervisors; returns when orphaned."},
     {"drain", drain, METH_NOARGS, "Makes serve() return when nothing is left to serve."},
@@ -275,6 +370,12 @@ PyMethodDef worker_methods[] = {
 };
 
 PyGetSetDef worker_getset[] = {
+    {"event_fd", get_event_fd, nullptr, "Readable when heard() has something to tell.", nullptr},
+    {"interrupts", get_interrupts, nullptr, "How many there were, for attend().", nullptr},
+    {"pending", get_pending, nullptr, "Whether next_call() might find something.", nullptr},
+    {"stopped", get_stopped, nullptr, "Whether no call may be started any more.", nullptr},
+    {"draining", get_draining, nullptr, "Whether it leaves when nothing is left.", nullptr},
+    {"may_leave", get_may_leave, nullptr, "Whether serving ends with what runs.", nullptr},
     {"pool", get_pool, nullptr, "The pool's name.", nullptr},
     {"seat", get_seat, nullptr, "The worker's place in its pool, from 0.", nullptr},
     {"sessions", get_sessions, nullptr, "The pool's table of sessions.", nullptr},

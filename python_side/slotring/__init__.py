@@ -51,6 +51,7 @@ if sys.version_info < (3, 11):
 
 from slotring._native import VERSION as __version__
 from slotring._native import Context
+from slotring.batches import Batch
 from slotring.errors import CallError, ErrorCode
 from slotring.handlers import handler, service, session_end, session_start, setup, teardown
 from slotring.sessions import Session
@@ -70,6 +71,7 @@ def dlpack(array: object) -> object:
 
 
 __all__ = [
+    "Batch",
     "CallError",
     "Context",
     "ErrorCode",

@@ -71,6 +71,9 @@ class Channel:
         never be; what asks for it then does not wait. Serves calls that tools make meanwhile."""
     def wait(self, what: int, /) -> None:
         """Waits until ready(what)."""
+    def announce(self, what: int, /) -> float:
+        """For who waits by itself: Worker.event_fd tells, once, that ready(what) may have changed
+        after this. Returns how many seconds later to look at it at the latest."""
 
 class _Sessions(Protocol):
     def open(self, name: str, deadline: float | None, /) -> Session: ...
@@ -120,6 +123,12 @@ class Call:
         """The request. Whoever still has a view of it when the call ends makes it be copied."""
     @property
     def context(self) -> Context: ...
+    @property
+    def session(self) -> str | None:
+        """The name of its session; None when it has none."""
+    @property
+    def attended(self) -> bool:
+        """Whether its caller reads or writes a stream, or has tools."""
     def reply(self, result: object, /) -> None:
         """Ends the call with what the handler returned; with an error if that cannot be sent."""
     def fail(self, exception: BaseException, /) -> None: ...
@@ -163,26 +172,17 @@ class Worker:
         """Names the call that serve() runs; 0 when it runs none."""
     def publish(
         self,
-        methods: list[
-            tuple[
-                str, Callable[..., Any], bool, bool, TableSchema | None, TableSchema | None
-            ]
-        ],
+        methods: list[tuple[str, Callable[..., Any], bool, bool, bool]],
         runtime: str,
         timeout_s: float,
         /,
     ) -> None:
-        """Says Ready with (name, handler, wants_context, broadcast_only, request_table,
-        reply_table) of each, and waits until it is published."""
+        """Says Ready with (name, handler, wants_context, broadcast_only, takes_calls) of each, and
+        waits until it is published. A handler that takes calls is called as handler(call), and ends
+        it."""
     def fail_setup(self, python_type: str, message: str, traceback: str, /) -> None: ...
-    def serve(
-        self,
-        describe: Callable[[BaseException], tuple[int, bool, str, str, str]],
-        no_such_method: Callable[[str], str],
-        sessions: _Sessions,
-        /,
-    ) -> None:
-        """Serves calls until drained or stopped; raises what a signal's handler raises."""
+    def serve(self) -> None:
+        """After prepare(). Serves calls until drained or stopped; raises what a signal's handler raises."""
     def prepare(
         self,
         describe: Callable[[BaseException], tuple[int, bool, str, str, str]],
@@ -190,10 +190,41 @@ class Worker:
         sessions: _Sessions,
         /,
     ) -> None:
-        """What next_call() needs, for whoever serves without serve()."""
-    def next_call(self) -> Call | None:
-        """The next call that is requested. Never blocks; None when there is none, or when it has
-        been answered already (an unknown method, a bad frame)."""
+        """What serving needs of Python; before the first call is served."""
+    def next_call(self, method: str | None = None, /) -> Call | None:
+        """The next call that is requested, of this method only. Never blocks; None when there is
+        none, or when it has been answered already (an unknown method, a bad frame)."""
+    def reconsider(self) -> None:
+        """What next_call() passed over because of its method is to be looked at again."""
+    def wait_for_call(self, timeout_s: float, /) -> None:
+        """Waits for a request, on the one thread that serves."""
+    def share(self) -> None:
+        """Before serving: several threads will, or a loop. What follows is for those."""
+    def serve_beside_others(self) -> None:
+        """serve() on one of several threads; signals and alarms are for another to attend to."""
+    def attend(self, seen: int, timeout_s: float | None, /) -> None:
+        """Returns when there were more interrupts than ``seen``, or after the time."""
+    def nudge(self) -> None:
+        """Interrupts all that wait."""
+    def listen(self) -> None:
+        """Makes ``event_fd`` readable for each request or interrupt, until end_listening()."""
+    def end_listening(self) -> None: ...
+    def heard(self) -> int:
+        """Empties ``event_fd``. Look at what there is after that."""
+    @property
+    def event_fd(self) -> int: ...
+    @property
+    def interrupts(self) -> int: ...
+    @property
+    def pending(self) -> bool:
+        """Whether next_call() might find something."""
+    @property
+    def stopped(self) -> bool: ...
+    @property
+    def draining(self) -> bool: ...
+    @property
+    def may_leave(self) -> bool:
+        """Whether serving is over when no call runs any more."""
     @property
     def sessions(self) -> SessionTable: ...
     def set_alarm(self, after_s: float | None, /) -> None:

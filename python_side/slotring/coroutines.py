@@ -6,11 +6,18 @@ An asynchronous generator's call runs to its end as one coroutine, which sends w
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 
 _AWAITS = "__slotring_awaits__"
+_COROUTINE = "__slotring_coroutine__"
+
+
+def coroutine_of(handler: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]] | None:
+    """What makes the coroutine that a handler runs to its end, for a loop; None for a plain one."""
+    return getattr(handler, _COROUTINE, None)
 
 
 def awaits(handler: Callable[..., Any]) -> bool:
@@ -37,6 +44,16 @@ class Coroutines:
         self._running = running
         self._loop: Any = None
         self._task: Any = None  # the one that runs
+        self._beside_others = False
+
+    def serve_beside_others(self) -> None:
+        """Each thread that serves runs coroutines on a loop of its own."""
+        self._beside_others = True
+
+    @property
+    def loop(self) -> Any:
+        """Its event loop, made when it is first wanted."""
+        return self._start()
 
     def plain(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """``function`` itself, or one that runs the coroutines of it to their end."""
@@ -49,23 +66,36 @@ class Coroutines:
             return self._run(function(*arguments))
 
         setattr(run_to_end, _AWAITS, True)
+        setattr(run_to_end, _COROUTINE, function)
         self._start()
         return run_to_end
 
     def streaming(self, function: Callable[..., Any], wants_context: bool) -> Callable[..., Any]:
         """One, called with a context too, that sends what an asynchronous generator yields."""
 
-        def run_to_end(request: Any, ctx: Any) -> Any:
+        def start(request: Any, ctx: Any) -> Coroutine[Any, Any, Any]:
             items = function(request, ctx) if wants_context else function(request)
-            return self._run(streams.drive(items, ctx._outgoing))
+            return streams.drive(items, ctx._outgoing)
+
+        def run_to_end(request: Any, ctx: Any) -> Any:
+            return self._run(start(request, ctx))
 
         from slotring import streams
 
         setattr(run_to_end, _AWAITS, True)
+        setattr(run_to_end, _COROUTINE, start)
         self._start()
         return run_to_end
 
+    def run_shielded(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Runs what no cancelled call cancels: it is of several."""
+        if self._beside_others:
+            return _run_alone(coroutine)
+        return self._start().run_until_complete(coroutine)
+
     def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        if self._beside_others:
+            return _run_alone(coroutine)
         loop = self._start()
         if loop.is_running():
             return _run_inside(loop, coroutine)
@@ -105,6 +135,22 @@ class Coroutines:
     def _close(self) -> None:
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
+
+
+_of_thread = threading.local()
+
+
+def _run_alone(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Runs a coroutine to its end on this thread's own loop."""
+    import asyncio
+
+    running = asyncio._get_running_loop()
+    if running is not None:
+        return _run_inside(running, coroutine)
+    loop = getattr(_of_thread, "loop", None)
+    if loop is None:
+        loop = _of_thread.loop = asyncio.new_event_loop()
+    return loop.run_until_complete(coroutine)
 
 
 def _run_inside(running: Any, coroutine: Coroutine[Any, Any, Any]) -> Any:

@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any, NamedTuple, TypeVar, overload
 
 from slotring._native import MAX_NAME_BYTES
+from slotring.batches import Batch, BatchHandler
 from slotring.coroutines import Coroutines
 from slotring.sessions import Hooks
 from slotring.tables import Table
@@ -35,8 +36,7 @@ class _Mark(NamedTuple):
     role: str
     name: str
     broadcast: bool = False
-    request: Table | None = None
-    reply: Table | None = None
+    batch: Batch | None = None
 
 
 class Method(NamedTuple):
@@ -56,25 +56,20 @@ class Method(NamedTuple):
         tables = (table and table.schema for table in (self.request, self.reply))
         return (self.name, self.call, self.wants_context, self.broadcast, *tables)
 
+    @property
+    def takes_calls(self) -> bool:
+        """Whether it is called as ``call(a _native.Call)``, and ends it."""
+        return isinstance(self.call, BatchHandler)
+
 
 @overload
 def handler(function: Function, /) -> Function: ...
 @overload
 def handler(
-    name: str | None = None,
-    /,
-    *,
-    broadcast: bool = False,
-    request: Table | None = None,
-    reply: Table | None = None,
+    name: str | None = None, /, *, broadcast: bool = False, batch: Batch | None = None
 ) -> Callable[[Function], Function]: ...
 def handler(
-    function_or_name: Any = None,
-    /,
-    *,
-    broadcast: bool = False,
-    request: Table | None = None,
-    reply: Table | None = None,
+    function_or_name: Any = None, /, *, broadcast: bool = False, batch: Batch | None = None
 ) -> Any:
     """Makes a function a method of the pool, by its own name or the one given.
 
@@ -93,10 +88,10 @@ def handler(
     broadcasts only, once in each worker of the pool, and in each later one before it serves. A
     plain call of it is refused with BROADCAST_ONLY, and the handler does not run.
 
-    With ``request=`` a :func:`slotring.table`, it takes tables of that type: they are verified
-    before it sees them, and a call with anything else ends with TABLE_INVALID. With ``reply=`` one,
-    it returns finished buffers of that type, as ``builder.Output()`` gives them, which are verified
-    too.
+    With ``batch=slotring.Batch(max_size, max_wait_s)`` it is called as ``f(requests)``, with a list
+    of the requests that wait at its worker, and returns a list of as many replies. An exception in
+    that list fails its own call, one that is raised fails all. It has no context; its calls have
+    no session and no stream.
     """
     for table in (request, reply):
         if table is not None and not isinstance(table, Table):
@@ -105,8 +100,8 @@ def handler(
         raise TypeError("a broadcast carries bytes or a value, and no table")
     options = {"broadcast": broadcast, "request": request, "reply": reply}
     if function_or_name is None or isinstance(function_or_name, str):
-        return lambda function: _mark(function, "handler", function_or_name, **options)
-    return _mark(function_or_name, "handler", None, **options)
+        return lambda function: _mark(function, "handler", function_or_name, broadcast, batch)
+    return _mark(function_or_name, "handler", None, broadcast, batch)
 
 
 def setup(function: Function) -> Function:
@@ -178,7 +173,19 @@ def as_method(name: str, function: Callable[..., Any]) -> Method:
     return _method(_Mark("handler", name), function, None)
 
 
-def _mark(thing: Any, role: str, name: str | None, **options: Any) -> Any:
+def _mark(
+    thing: Any,
+    role: str,
+    name: str | None,
+    broadcast: bool = False,
+    batch: Batch | None = None,
+) -> Any:
+    if batch is not None:
+        if not isinstance(batch, Batch):
+            raise TypeError(f"batch= takes a slotring.Batch, not {batch!r}")
+        batch.check()
+        if broadcast:
+            raise TypeError("a broadcast is one call: it cannot be a batch")
     if role == "service" and not isinstance(thing, type):
         raise TypeError(f"@slotring.service is for classes, not for {thing!r}")
     if role != "service" and (isinstance(thing, type) or not callable(_function_of(thing))):
@@ -189,7 +196,7 @@ def _mark(thing: Any, role: str, name: str | None, **options: Any) -> Any:
     if not 1 <= len(name.encode("utf-8", "replace")) <= MAX_NAME_BYTES:
         raise ValueError(f"a method's name takes 1 to {MAX_NAME_BYTES} bytes: {name!r}")
     try:
-        setattr(thing, _MARK, _Mark(role, name, **options))
+        setattr(thing, _MARK, _Mark(role, name, broadcast, batch))
     except AttributeError:
         raise TypeError(f"{thing!r} cannot be marked; wrap it in a function of yours") from None
     return thing
@@ -262,7 +269,14 @@ def _method(mark: _Mark, function: Callable[..., Any], loop: Coroutines | None) 
     summary = (inspect.getdoc(function) or "").partition("\n")[0]
     wants_context = signature is not None and _wants_context(name, signature)
     call = function
-    if loop is not None and inspect.isasyncgenfunction(function):
+    if mark.batch is not None:
+        if wants_context or streams:
+            raise TypeError(f"the batch handler {name!r} is called as f(requests), and returns a list")
+        run = None
+        if inspect.iscoroutinefunction(function):
+            run = (loop or Coroutines(contextlib.ExitStack())).run_shielded
+        call = BatchHandler(name, function, mark.batch, run)
+    elif loop is not None and inspect.isasyncgenfunction(function):
         call, wants_context = loop.streaming(function, wants_context), True
     elif loop is not None:
         call = loop.plain(function)

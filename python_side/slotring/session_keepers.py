@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slotring import _native
@@ -84,10 +84,14 @@ class MemoryKeeper:
                 self._end_here(session.name, standing, ended)
                 return used
 
-    def expire(self, ttl_s: float, ended: Ended) -> float | None:
-        """Ends what was not used for so long. Seconds until the next may be due."""
+    def expire(
+        self, ttl_s: float, ended: Ended, in_use: Container[str] = ()
+    ) -> float | None:
+        """Ends what was not used for so long, but what runs. Seconds until the next may be due."""
         due, next_s = self._table.due(ttl_s)
         for name, *place in due:
+            if name in in_use:
+                continue
             standing = _end_unless_elsewhere(self._table, Place(*place))
             if standing is not None:
                 self._end_here(name, standing, ended)
@@ -181,17 +185,20 @@ class DurableKeeper:
                 break
         return used
 
-    def expire(self, ttl_s: float, ended: Ended) -> float | None:
-        """Ends what was not used for so long. Seconds until the next may be due."""
+    def expire(
+        self, ttl_s: float, ended: Ended, in_use: Container[str] = ()
+    ) -> float | None:
+        """Ends what was not used for so long, but what runs. Seconds until the next may be due."""
         due, next_s = self._table.due(ttl_s)
-        for _, *place in due:
-            _end_unless_elsewhere(self._table, Place(*place))
+        for name, *place in due:
+            if name not in in_use:
+                _end_unless_elsewhere(self._table, Place(*place))
         # What was stored, and what a pool left behind that is no more. A session that is in the
         # table was used since it was stored.
         moment = time.time() - ttl_s
         names, next_used = self._store.unused_since(moment)
         for name in names:
-            if self._table.find(name) is not None:
+            if name in in_use or self._table.find(name) is not None:
                 continue
             row = self._store.load(name)
             # It may have been used since: this worker may have stopped for long at any point here.

@@ -29,14 +29,18 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 from slotring import _native, builtin, errors, handlers, lifetime, output, worker_sessions
+from slotring.batches import BatchHandler
 from slotring.coroutines import Coroutines
 from slotring.sessions import Hooks
 
 ATTACH_TIMEOUT_S = 60.0
 ORPHAN_TIMEOUT_S = 60.0
 ORPHAN_DRAIN_S = 5.0
+
+PROFILES = ("single", "threads", "asyncio")
 
 EXIT_SETUP_FAILED = 3
 EXIT_NOT_JOINED = 4
@@ -67,6 +71,10 @@ def main(arguments: list[str] | None = None) -> int:
     if exit_code == 0:
         worker.goodbye()
         return 0 if torn_down else EXIT_TEAR_DOWN_FAILED
+    if any(thread.name.startswith("slotring-serve") for thread in threading.enumerate()):
+        # In native code, which does not know that it was told to end; Python would wait for it.
+        sys.stdout.flush()
+        os._exit(exit_code)
     return exit_code
 
 
@@ -80,6 +88,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--session-store", default="memory", help="or sqlite:/absolute/path")
     parser.add_argument("--session-ttl-s", type=float, default=0.0, help="0: no end by itself")
     parser.add_argument("--orphan-timeout-s", type=float, default=ORPHAN_TIMEOUT_S)
+    parser.add_argument("--profile", choices=PROFILES, default="single")
+    parser.add_argument("--threads", type=int, default=0, help="with --profile threads")
     return parser.parse_args(arguments)
 
 
@@ -96,7 +106,7 @@ def _set_up_and_serve(
     signal.pthread_sigmask(signal.SIG_BLOCK, _signals_of_users())
     try:
         worker.publish(
-            [m.served() for m in methods],
+            [(m.name, m.call, m.wants_context, m.broadcast, m.takes_calls) for m in methods],
             f"{platform.python_implementation()} {platform.python_version()}",
             ATTACH_TIMEOUT_S,
         )
@@ -106,8 +116,11 @@ def _set_up_and_serve(
             return 0
         _log(f"was not published: {message}")
         return EXIT_NOT_JOINED
-    with _pulse(worker, coroutines.cancel):
-        return _serve(worker, [m.name for m in methods], sessions, options.orphan_timeout_s)
+    server = _make_server(worker, options, sessions, coroutines)
+    with _pulse(worker, server.cancel):
+        return _serve(
+            worker, server, [m.name for m in methods], sessions, options.orphan_timeout_s
+        )
 
 
 @contextlib.contextmanager
@@ -135,7 +148,14 @@ def _set_up(
     tear_downs.callback(store.close)
     hooks = Hooks()
     module = importlib.import_module(options.module)
+    if options.profile == "threads":
+        coroutines.serve_beside_others()
+    if options.profile != "single":
+        worker.share()
     methods = handlers.collect(module, tear_downs, coroutines, hooks)
+    for method in methods:
+        if isinstance(method.call, BatchHandler):
+            method.call.bind(worker, options.profile == "threads")
     for method in methods:
         if method.name in builtin.NAMES:
             raise ValueError(f"every worker has a method {method.name!r}; choose another name")
@@ -157,8 +177,50 @@ def _fail_setup(worker: _native.Worker, error: BaseException) -> int:
     return EXIT_SETUP_FAILED
 
 
+class _Server(Protocol):
+    """How a worker's calls are served: one of the profiles."""
+
+    def serve(self) -> None:
+        """Until the worker is to leave; raises what a handler of signals raises."""
+
+    def cancel(self, key: int) -> bool:
+        """As _native.Worker.pulse() wants it."""
+
+
+class _OneThread:
+    """The profile ``single``."""
+
+    def __init__(
+        self, worker: _native.Worker, cancel: Callable[[int], bool], sessions: Any
+    ) -> None:
+        self._worker = worker
+        self._sessions = sessions
+        self.cancel = cancel
+
+    def serve(self) -> None:
+        self._worker.serve()
+
+
+def _make_server(
+    worker: _native.Worker,
+    options: argparse.Namespace,
+    sessions: worker_sessions.WorkerSessions,
+    coroutines: Coroutines,
+) -> _Server:
+    if options.profile == "threads":
+        from slotring.threads import ThreadsServer
+
+        return ThreadsServer(worker, max(options.threads, 1), sessions)
+    if options.profile == "asyncio":
+        from slotring.loop import LoopServer
+
+        return LoopServer(worker, coroutines.loop, sessions)
+    return _OneThread(worker, coroutines.cancel, sessions)
+
+
 def _serve(
     worker: _native.Worker,
+    server: _Server,
     names: list[str],
     sessions: worker_sessions.WorkerSessions,
     orphan_timeout_s: float,
@@ -178,11 +240,11 @@ def _serve(
     threading.Thread(
         target=_watch, args=(worker, wake_fd, orphan_timeout_s), name="slotring-watch", daemon=True
     ).start()
-    no_such_method = errors.no_such_method(names)
+    worker.prepare(errors.describe, errors.no_such_method(names), sessions)
     with contextlib.suppress(errors.Terminated):
         signal.signal(signal.SIGTERM, on_terminate)
         sessions.start()
-        while not _served(worker, no_such_method, sessions):
+        while not _served(server):
             pass
     with contextlib.suppress(errors.Terminated):
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -193,14 +255,10 @@ def _signals_of_users() -> set[signal.Signals]:
     return signal.valid_signals() - {signal.SIGTERM}
 
 
-def _served(
-    worker: _native.Worker,
-    no_such_method: Callable[[str], str],
-    sessions: worker_sessions.WorkerSessions,
-) -> bool:
+def _served(server: _Server) -> bool:
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _signals_of_users())
-        worker.serve(errors.describe, no_such_method, sessions)
+        server.serve()
         signal.pthread_sigmask(signal.SIG_BLOCK, _signals_of_users())
         return True
     except Exception:  # by a signal's handler of the user's, between two calls

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 import traceback
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from slotring import _native
 from slotring.errors import CallError, ErrorCode
 from slotring.memory_store import MemoryStore, StoreRefused
 from slotring.session_keepers import HERE, NO_STATE, DurableKeeper, MemoryKeeper
-from slotring.sessions import Hooks, Session
+from slotring.sessions import Hooks, Loaded, Session
 
 if TYPE_CHECKING:
     from slotring.session_store import SqliteStore
@@ -65,6 +67,11 @@ class WorkerSessions:
         self._hooks = hooks
         self._ttl_s = ttl_s
         self._armed = False
+        # Where threads serve: handlers touch their sessions on these.
+        self._lock = threading.RLock()
+        self._in_use: dict[str, int] = {}
+        #: Has alarm() called after so many seconds; whoever serves may replace it.
+        self.set_alarm: Callable[[float | None], None] = worker.set_alarm
 
     def start(self) -> None:
         """Before the first call: ends what nobody has used since before this worker was."""
@@ -75,13 +82,19 @@ class WorkerSessions:
         """The session of a call that begins; ``deadline`` as of time.monotonic()."""
         if self._ttl_s > 0 and not self._armed:
             self._arm(self._ttl_s)
-        session = Session(name, self._keeper.load, self._hooks, deadline)
+        session = Session(name, self._load, self._hooks, deadline)
         try:
-            self._keeper.begin(session)
+            with self._lock:
+                self._keeper.begin(session)
+                self._in_use[name] = self._in_use.get(name, 0) + 1
         except _native.Failure as failure:
             message, code = failure.args
             raise CallError(message, ErrorCode(code)) from None
         return session
+
+    def _load(self, session: Session) -> Loaded:
+        with self._lock:
+            return self._keeper.load(session)
 
     def close(self, session: Session, succeeded: bool) -> None:
         """The call's end, before its reply is published. When it raises, the call fails."""
@@ -91,15 +104,22 @@ class WorkerSessions:
                 if session.failure is not None:
                     raise session.failure
                 if loaded is not None:
-                    self._keeper.keep(session, loaded)
+                    with self._lock:
+                        self._keeper.keep(session, loaded)
         finally:
+            with self._lock:
+                self._in_use[session.name] -= 1
+                if self._in_use[session.name] == 0:
+                    del self._in_use[session.name]
             session.finish("belongs to a call that is over")
 
     def end(self, session: Session) -> None:
         """Ends the session of the running call, whatever the call has changed in it."""
         name = session.name
         session.finish("was ended in this call")
-        if not self._keeper.end(session, self._hooks.run_end):
+        with self._lock:
+            was_there = self._keeper.end(session, self._hooks.run_end)
+        if not was_there:
             raise CallError(f"there is no session {name!r}", ErrorCode.SESSION_NOT_FOUND)
 
     def listing(self, most: int) -> list[dict[str, Any]]:
@@ -127,7 +147,8 @@ class WorkerSessions:
             return
         shortest_s = self._ttl_s / _ALARMS_IN_TTL
         try:
-            next_s = self._keeper.expire(self._ttl_s, self._hooks.run_end)
+            with self._lock:
+                next_s = self._keeper.expire(self._ttl_s, self._hooks.run_end, self._in_use)
         except Exception:
             sys.stderr.write("slotring: cannot look for unused sessions:\n")
             traceback.print_exc()
@@ -136,4 +157,4 @@ class WorkerSessions:
 
     def _arm(self, after_s: float | None) -> None:
         self._armed = after_s is not None
-        self._worker.set_alarm(after_s)
+        self.set_alarm(after_s)

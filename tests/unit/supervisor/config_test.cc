@@ -224,6 +224,19 @@ TEST(Config, KeysThatContradictEachOtherAreErrors) {
               ElementsAre(HasSubstr(":6:8: error: the pools a and b have the same socket")));
 }
 
+TEST(Config, AProfileMayHaveThreadsOnlyWhereItUsesThem) {
+  const auto pool = [](const std::string& lines) {
+    return parse_config("[pool.p]\nmodule = \"m\"\n" + lines, "/c.toml");
+  };
+  EXPECT_EQ(pool("").config.pools[0].profile, "single");
+  EXPECT_EQ(pool("profile = \"threads\"\nslots_per_worker = 7").config.pools[0].threads, 7u);
+  EXPECT_EQ(pool("profile = \"threads\"\nthreads = 3").config.pools[0].threads, 3u);
+  EXPECT_FALSE(pool("profile = \"threads\"\nthreads = 5").ok()) << "of 4 slots";
+  const ConfigReading useless = pool("profile = \"asyncio\"\nthreads = 2");
+  ASSERT_EQ(useless.errors.size(), 1u);
+  EXPECT_NE(useless.errors[0].message.find("no effect with profile"), std::string::npos);
+}
+
 TEST(Config, WorkersAreANumberOrARange) {
   const auto pool_of = [](const std::string& keys) {
     const ConfigReading reading = parse_pool(keys);

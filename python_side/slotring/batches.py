@@ -1,7 +1,7 @@
 """Handlers that take several calls at once: ``@slotring.handler(batch=slotring.Batch(32, 0.005))``.
 
-The first call of a batch waits at most ``max_wait_s`` for others of its method, and not beyond its
-deadline; calls of other methods go on meanwhile, or come next where one thread serves.
+The first call of a batch waits at most ``max_wait_s`` for others of its method, and not longer than
+half of the time that any of them has left; calls of other methods go on meanwhile, or come next where one thread serves.
 """
 
 from __future__ import annotations
@@ -78,9 +78,9 @@ class BatchHandler:
         return False
 
     def waits_s(self, call: Call) -> float:
-        """How long it may wait for others."""
+        """How long it may wait for others: the rest of its time is for the handler."""
         left = call.context.remaining_s
-        return self.batch.max_wait_s if left is None else min(self.batch.max_wait_s, left)
+        return self.batch.max_wait_s if left is None else min(self.batch.max_wait_s, left / 2)
 
     def answer(self, calls: list[Call]) -> None:
         """Runs the handler, and ends the calls."""

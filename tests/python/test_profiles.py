@@ -1,0 +1,246 @@
+"""Workers that serve several calls at once: the profiles threads and asyncio."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+
+import pytest
+
+from worker_pool import CallFailed, WorkerPool, wait_until
+
+THREADS = ("--profile", "threads", "--threads", "3")
+ASYNCIO = ("--profile", "asyncio")
+
+HANDLERS = """
+    import asyncio
+    import pathlib
+    import time
+    import slotring
+
+    FOLDER = pathlib.Path(__file__).parent
+    RUNNING = 0
+    SET = []
+
+    @slotring.handler
+    def echo(request):
+        return request
+
+    @slotring.handler
+    def meet(request):
+        "Returns when as many calls of it run as the request says."
+        global RUNNING
+        RUNNING += 1
+        while RUNNING < request:
+            time.sleep(0.001)
+        return RUNNING
+
+    @slotring.handler
+    async def meet_async(request):
+        global RUNNING
+        RUNNING += 1
+        while RUNNING < request:
+            await asyncio.sleep(0)
+        return RUNNING
+
+    @slotring.handler
+    async def wait(request, ctx):
+        print("waits", request, flush=True)
+        try:
+            while not (FOLDER / "go").exists():
+                await asyncio.sleep(0.001)
+        except asyncio.CancelledError:
+            print("cancelled", request, flush=True)
+            raise
+        return [request, ctx.cancelled, ctx.remaining_s > 0]
+
+    @slotring.handler
+    def wait_here(request, ctx):
+        print("waits", request, flush=True)
+        while not (FOLDER / "go").exists() and not ctx.cancelled:
+            time.sleep(0.001)
+        return [request, ctx.cancelled, ctx.remaining_s > 0]
+
+    @slotring.handler
+    def fails(request):
+        raise ValueError("no " + bytes(request).decode())
+
+    @slotring.handler
+    async def fails_async(request):
+        await asyncio.sleep(0)
+        raise ValueError("no " + bytes(request).decode())
+
+    @slotring.handler
+    async def kept(request):
+        await asyncio.sleep(0)
+        return request
+
+    @slotring.handler
+    def end(request):
+        slotring.lifetime.end_worker()
+
+    @slotring.handler
+    async def count(request, ctx):
+        seen = ctx.session.get("n", 0)
+        await asyncio.sleep(0.001)
+        ctx.session["n"] = seen + 1
+        return seen
+
+    @slotring.handler
+    def count_here(request, ctx):
+        seen = ctx.session.get("n", 0)
+        time.sleep(0.001)
+        ctx.session["n"] = seen + 1
+        return seen
+
+    @slotring.handler(broadcast=True)
+    async def configure(request):
+        await asyncio.sleep(0)
+        SET.append(request)
+
+    @slotring.handler
+    def configured(request):
+        return SET
+"""
+HANDLERS = HANDLERS.replace("import slotring\n", "import slotring\n    import slotring.lifetime\n", 1)
+
+PROFILES = pytest.mark.parametrize(
+    "profile", [(), THREADS, ASYNCIO], ids=["single", "threads", "asyncio"]
+)
+CONCURRENT = pytest.mark.parametrize("profile", [THREADS, ASYNCIO], ids=["threads", "asyncio"])
+
+
+@pytest.fixture
+def wide(tmp_path):
+    with WorkerPool(tmp_path, slots=8) as pool:
+        yield pool
+
+
+def waiting(pool, count, method):
+    """Starts so many calls that wait, and waits for them."""
+    tickets = [pool.start(method, number) for number in range(count)]
+    wait_until(lambda: pool.worker.stdout.count("waits") == count, "the handlers")
+    return tickets
+
+
+def let_go(pool):
+    (pool.folder / "go").touch()
+
+
+def method_of(profile, name):
+    return name + "_here" if profile == THREADS else name
+
+
+@PROFILES
+def test_each_call_gets_its_own_reply(wide, profile):
+    wide.start_worker(HANDLERS, *profile)
+    for _ in range(20):
+        tickets = [wide.start("echo", number) for number in range(8)]
+        assert [wide.finish(ticket) for ticket in tickets] == list(range(8))
+    assert wide.call("echo", b"bytes") == b"bytes"
+    assert wide.call("kept", b"more bytes") == b"more bytes"
+
+
+def test_as_many_handlers_run_at_once_as_there_are_threads(wide):
+    wide.start_worker(HANDLERS, *THREADS)
+    tickets = [wide.start("meet", 3) for _ in range(3)]
+    assert sorted(wide.finish(ticket) for ticket in tickets)[-1] == 3
+
+
+def test_all_slots_are_served_at_once_from_one_loop(wide):
+    wide.start_worker(HANDLERS, *ASYNCIO)
+    tickets = [wide.start("meet_async", 8) for _ in range(8)]
+    assert max(wide.finish(ticket) for ticket in tickets) == 8
+
+
+@PROFILES
+@pytest.mark.parametrize("method", ["fails", "fails_async"])
+def test_what_a_handler_raises_fails_its_call_alone(wide, profile, method):
+    wide.start_worker(HANDLERS, *profile)
+    failing, good = wide.start(method, b"way"), wide.start("echo", 1)
+    with pytest.raises(CallFailed, match="no way") as failed:
+        wide.finish(failing)
+    assert failed.value.python_type == "ValueError"
+    assert method in failed.value.traceback
+    assert wide.finish(good) == 1
+
+
+def test_only_the_task_of_the_abandoned_call_is_cancelled(wide):
+    worker = wide.start_worker(HANDLERS, *ASYNCIO)
+    tickets = waiting(wide, 5, "wait")
+    for number in (3, 1):
+        wide.harness.abandon(tickets[number])
+        wait_until(lambda: f"cancelled {number}" in worker.stdout, "the cancellation")
+    let_go(wide)
+    for number in (0, 2, 4):
+        assert wide.finish(tickets[number]) == [number, False, True]
+    assert worker.stdout.count("cancelled") == 2
+
+
+@CONCURRENT
+def test_each_handler_sees_that_its_own_caller_has_gone(wide, profile):
+    wide.start_worker(HANDLERS, *profile)
+    tickets = waiting(wide, 3, "wait_here" if profile == THREADS else "wait")
+    wide.harness.abandon(tickets[1])
+    wait_until(lambda: wide.harness.states().count("free") == 6, "its slot")
+    let_go(wide)
+    assert wide.finish(tickets[0]) == [0, False, True]
+    assert wide.finish(tickets[2]) == [2, False, True]
+
+
+@CONCURRENT
+def test_calls_of_one_session_follow_each_other(wide, profile):
+    wide.start_worker(HANDLERS, *profile)
+    method = method_of(profile, "count")
+    slots = [wide.start_in("s", method) for _ in range(6)]
+    others = [wide.start_in("t", method) for _ in range(2)]
+    assert sorted(wide.finish_in(slot) for slot in slots) == list(range(6))
+    assert sorted(wide.finish_in(slot) for slot in others) == [0, 1]
+
+
+@PROFILES
+def test_a_broadcast_is_made_before_the_next_call(wide, profile):
+    wide.start_worker(HANDLERS, *profile)
+    assert wide.call("configured") == []
+    wide.harness.record_setting("k", "configure", 2, bytes(b"\x01\x04\x01"), False)
+    assert wide.call("configured") == [1]
+    tickets = [wide.start("configured") for _ in range(6)]
+    assert all(wide.finish(ticket) == [1] for ticket in tickets)
+
+
+@CONCURRENT
+def test_a_drained_worker_ends_what_runs_first(wide, profile):
+    worker = wide.start_worker(HANDLERS, *profile)
+    tickets = waiting(wide, 3, method_of(profile, "wait"))
+    wide.drain()
+    let_go(wide)
+    assert [wide.finish(ticket)[0] for ticket in tickets] == [0, 1, 2]
+    wide.expect_exit(0, worker)
+
+
+@PROFILES
+def test_a_handler_may_end_its_worker(wide, profile):
+    worker = wide.start_worker(HANDLERS, *profile)
+    assert wide.call("end") is None
+    wide.expect_exit(0, worker)
+
+
+@CONCURRENT
+def test_a_told_worker_ends_its_handlers(wide, profile):
+    worker = wide.start_worker(HANDLERS, *profile)
+    tickets = waiting(wide, 3, method_of(profile, "wait"))
+    worker.process.send_signal(signal.SIGTERM)
+    for ticket in tickets:
+        with contextlib.suppress(CallFailed):
+            wide.finish(ticket)
+    wide.expect_exit(143, worker)
+
+
+@CONCURRENT
+def test_its_successor_serves_what_a_killed_worker_had_not_started(wide, profile):
+    worker = wide.start_worker(HANDLERS, *profile)
+    worker.process.send_signal(signal.SIGSTOP)
+    tickets = [wide.start("echo", number) for number in range(8)]
+    wide.kill_worker(worker)
+    wide.start_worker(HANDLERS, *profile)
+    assert [wide.finish(ticket) for ticket in tickets] == list(range(8))

@@ -100,6 +100,7 @@ void SeatWaiting::listen() {
   enter(self);
   while (!listening_ended_.load(std::memory_order_relaxed)) wait_once(self, lock, kNever);
   listening_ = false;
+  listening_ended_.store(false, std::memory_order_relaxed);  // it may listen again
   leave(self);
 }
 

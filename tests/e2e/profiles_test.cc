@@ -94,8 +94,8 @@ INSTANTIATE_TEST_SUITE_P(All, Profiles,
                          ::testing::Values("profile = \"single\"\n",
                                            "profile = \"threads\"\nthreads = 3\n",
                                            "profile = \"asyncio\"\n"),
-                         [](const auto& info) {
-                           const std::string keys = info.param;
+                         [](const auto& profile) {
+                           const std::string keys = profile.param;
                            return keys.substr(11, keys.find('"', 11) - 11);
                          });
 

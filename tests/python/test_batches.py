@@ -155,6 +155,6 @@ def test_what_makes_no_batch_is_refused():
         handler(batch=4)(print)
     with pytest.raises(TypeError, match="broadcast"):
         handler(broadcast=True, batch=Batch())(print)
-    mark = handlers._Mark("handler", "f", False, Batch())
+    mark = handlers._Mark("handler", "f", batch=Batch())
     with pytest.raises(TypeError, match=r"f\(requests\)"):
         handlers._method(mark, lambda requests, ctx: [], None)

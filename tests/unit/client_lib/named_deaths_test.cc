@@ -235,6 +235,12 @@ bool sleeps(pid_t thread) {
 TEST_F(DeadWorker, BetweenItsReplyAndTheBellLeavesItsSleepingCallerToTheReaper) {
   if (testing::kInstrumented) GTEST_SKIP() << "a sanitizer makes system calls of its own";
   const auto client = pool_.client(kLiving);
+  {
+    // The slot's first reply maps its pages, by a system call.
+    Lease first = submit(*client, "first").value();
+    EchoWorker::echo(seat_, seat_.try_next().value());
+    EXPECT_TRUE(first.wait().ok());
+  }
   Lease lease = submit(*client, "hello").value();
   const shm::RunningCall call = seat_.try_next().value();
   std::atomic<pid_t> tid{0};

@@ -179,6 +179,14 @@ Result<Lease> Session::claim(const CallOptions& options) {
   return Client::claim(*core_, in_session(options));
 }
 
+Result<Stream> Session::stream(std::string_view method, Payload payload,
+                               const StreamOptions& options) {
+  if (name_.empty()) return nameless();
+  StreamOptions own = options;
+  own.call = in_session(options.call);
+  return Client::stream(*core_, method, payload, own);
+}
+
 Status Session::end(const CallOptions& options) {
   if (Status usable = core_->check_process(); !usable) return usable;
   CallOptions queued = options;

@@ -76,8 +76,13 @@ void Stream::Iterator::advance() {
 
 Result<Stream> Client::stream(std::string_view method, Payload payload,
                               const StreamOptions& options) {
+  return stream(*core_, method, payload, options);
+}
+
+Result<Stream> Client::stream(ClientCore& core, std::string_view method, Payload payload,
+                              const StreamOptions& options) {
   Result<std::unique_ptr<StreamCall>> call = internal::open_stream(
-      *core_, method, payload, options, internal::kReadsStream | internal::kWritesStream);
+      core, method, payload, options, internal::kReadsStream | internal::kWritesStream);
   if (!call) return std::move(call).error();
   return Stream(*std::move(call));
 }

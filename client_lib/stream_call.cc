@@ -1,6 +1,7 @@
 #include "client_lib/stream_call.h"
 
-#include <cstring>
+#include "client_lib/lane_payload.h"
+#include "client_lib/reply_view.h"
 
 namespace slotring::internal {
 
@@ -190,7 +191,7 @@ void StreamCall::close_writing() {
   }
 }
 
-Status StreamCall::await_room(std::uint64_t bytes) {
+Status StreamCall::await_room(std::uint64_t bytes, bool with_envelope) {
   shm::LaneWriter& out = lanes_->stream_out;
   // Also of a writer that never waits.
   const bool look = ++writes_ % kBatchFrames == 0;
@@ -198,15 +199,16 @@ Status StreamCall::await_room(std::uint64_t bytes) {
     return core_->given_up_error(lease_);
   }
   if (look && !core_->is_under_way(lease_)) return ended();
-  if (out.has_room(bytes)) return Done{};
+  const auto has_room = [&] { return out.has_room(bytes, with_envelope); };
+  if (has_room()) return Done{};
   const auto closing = [&] { return writing_.load(std::memory_order_relaxed) == kClosing; };
   for (;;) {
     const WaitEnd end = core_->await_lanes(
         lease_, waiting_for_room_, ClientCore::deadline_of(lease_),
-        [&] { return closing() || out.has_room(bytes) || (desk_ != nullptr && desk_->pending()); });
+        [&] { return closing() || has_room() || (desk_ != nullptr && desk_->pending()); });
     if (end != WaitEnd::kReady) return write_error(end);
     if (closing()) return ended();
-    if (out.has_room(bytes)) return Done{};
+    if (has_room()) return Done{};
     if (Status attended = desk_->attend(lease_); !attended) return attended;
     if (is_late()) return core_->given_up_error(lease_);
   }
@@ -220,30 +222,35 @@ Error StreamCall::write_error(WaitEnd end) const {
   return ended();
 }
 
-Result<std::span<std::byte>> StreamCall::give_space(std::size_t bytes) {
+Result<std::span<std::byte>> StreamCall::give_space(std::size_t bytes, bool with_envelope) {
   if (writing_finished_) {
     return Error{ErrorCode::kInvalidArgument, "finish_writing() has ended what is written"};
   }
-  if (Status room = await_room(bytes); !room) return std::move(room).error();
-  return lanes_->stream_out.space(bytes);
+  if (Status room = await_room(bytes, with_envelope); !room) return std::move(room).error();
+  return lanes_->stream_out.space(bytes, with_envelope);
 }
 
-Status StreamCall::send(LaneFrameKind kind, PayloadKind payload, std::size_t bytes) {
-  Status sent =
-      lanes_->stream_out.commit(kind, {.kind = static_cast<wire::PayloadKind>(payload)}, bytes);
+Status StreamCall::send(LaneFrameKind kind, wire::PayloadKind payload, std::size_t bytes,
+                        const shm::RareHead& rare) {
+  Status sent = lanes_->stream_out.commit(
+      kind, {.generation = ClientCore::generation_of(lease_), .kind = payload}, bytes, rare);
   if (sent) core_->tell_worker(lease_);
   return sent;
 }
 
 Status StreamCall::write(Payload item) {
+  const Result<LanePayload> payload = LanePayload::of(item);
+  if (!payload) return payload.error();
   if (Status usable = core_->check_process(); !usable) return usable;
   if (Status begun = begin_write(); !begun) return begun;
-  const std::span<const std::byte> data = item.data();
-  const Result<std::span<std::byte>> space = give_space(data.size());
+  const Result<std::span<std::byte>> space =
+      give_space(payload->bytes(), payload->needs_envelope());
   Status sent = Done{};
   if (space) {
-    if (!data.empty()) std::memcpy(space->data(), data.data(), data.size());
-    sent = send(LaneFrameKind::kItem, item.kind(), data.size());
+    payload->write(*space);
+    shm::RareHead rare;
+    payload->describe(rare);
+    sent = send(LaneFrameKind::kItem, payload->kind(), payload->bytes(), rare);
   } else {
     sent = space.error();
   }
@@ -270,6 +277,9 @@ Status StreamCall::commit(PayloadKind kind, std::size_t bytes) {
     return Error{ErrorCode::kInvalidArgument,
                  "commit() without a space() of this thread before it"};
   }
+  if (kind >= PayloadKind::kTensors) {
+    return Error{ErrorCode::kInvalidArgument, "tensors and tables are sent by write()"};
+  }
   if (bytes > given_bytes_) {
     return Error{ErrorCode::kPayloadTooLarge, "commit() of " + std::to_string(bytes) +
                                                   " bytes where space() gave " +
@@ -280,7 +290,7 @@ Status StreamCall::commit(PayloadKind kind, std::size_t bytes) {
     space_holder_.store(nullptr, std::memory_order_relaxed);
     return ended();
   }
-  Status sent = send(LaneFrameKind::kItem, kind, bytes);
+  Status sent = send(LaneFrameKind::kItem, static_cast<wire::PayloadKind>(kind), bytes);
   end_write();
   return sent;
 }
@@ -289,7 +299,8 @@ Status StreamCall::finish_writing() {
   if (Status usable = core_->check_process(); !usable) return usable;
   if (Status begun = begin_write(); !begun) return begun;
   const Result<std::span<std::byte>> space = give_space(0);
-  Status sent = space ? send(LaneFrameKind::kEnd, PayloadKind::kEmpty, 0) : Status(space.error());
+  Status sent =
+      space ? send(LaneFrameKind::kEnd, wire::PayloadKind::Empty, 0) : Status(space.error());
   if (sent) writing_finished_ = true;
   end_write();
   return sent;

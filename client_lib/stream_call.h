@@ -64,10 +64,11 @@ class StreamCall {
   void end_write();
   void close_writing();
   // Between begin_write() and end_write(), all of these.
-  Status await_room(std::uint64_t bytes);  // answering tools
+  Status await_room(std::uint64_t bytes, bool with_envelope);  // answering tools
   Error write_error(WaitEnd end) const;
-  Result<std::span<std::byte>> give_space(std::size_t bytes);
-  Status send(layout::LaneFrameKind kind, PayloadKind payload, std::size_t bytes);
+  Result<std::span<std::byte>> give_space(std::size_t bytes, bool with_envelope = false);
+  Status send(layout::LaneFrameKind kind, wire::PayloadKind payload, std::size_t bytes,
+              const shm::RareHead& rare = {});
 
   ClientCore* core_;
   Lease lease_;

@@ -4,11 +4,12 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <exception>
 #include <utility>
 
 #include "client_lib/client_core.h"
+#include "client_lib/lane_payload.h"
+#include "client_lib/reply_view.h"
 
 namespace slotring::internal {
 
@@ -20,24 +21,6 @@ using WaitEnd = ClientCore::WaitEnd;
 thread_local ToolDesk::Running* ToolDesk::innermost_ = nullptr;
 
 namespace {
-
-// A copy of what a frame carries, which view_of() has checked.
-OwnedPayload copy_of(const ReplyView& view) {
-  switch (view.kind) {
-    case PayloadKind::kEmpty:
-      return {};
-    case PayloadKind::kBytes:
-      return OwnedPayload(Payload(view.bytes));
-    case PayloadKind::kValue:
-      break;
-  }
-  const auto* data = reinterpret_cast<const std::uint8_t*>(view.bytes.data());
-  return OwnedPayload(Payload::value({data, view.bytes.size()}));
-}
-
-MonotonicNs earlier(MonotonicNs one, MonotonicNs other) {
-  return one == kNever || (other != kNever && other < one) ? other : one;
-}
 
 bool has_passed(MonotonicNs deadline) {
   return deadline != kNever && shm::monotonic_now() >= deadline;
@@ -203,36 +186,32 @@ bool ToolDesk::await_room(const Lease& lease, std::uint64_t bytes) {
   }) == WaitEnd::kReady;
 }
 
-Status ToolDesk::send(const Lease& lease, LaneFrameKind kind, shm::FrameHead head, Payload payload,
-                      const shm::RareHead& rare) {
-  const std::span<const std::byte> data = payload.data();
+Status ToolDesk::send(const Lease& lease, LaneFrameKind kind, shm::FrameHead head,
+                      const LanePayload& payload, shm::RareHead rare) {
   shm::LaneWriter& out = lanes_->tools_out;
-  const Result<std::span<std::byte>> space = out.space(data.size(), /*with_envelope=*/true);
+  const Result<std::span<std::byte>> space = out.space(payload.bytes(), /*with_envelope=*/true);
   if (!space) return space.error();
-  if (!data.empty()) std::memcpy(space->data(), data.data(), data.size());
+  payload.write(*space);
+  payload.describe(rare);
   head.generation = ClientCore::generation_of(lease);
-  head.kind = static_cast<wire::PayloadKind>(payload.kind());
-  Status sent = out.commit(kind, head, data.size(), rare);
+  head.kind = payload.kind();
+  Status sent = out.commit(kind, head, payload.bytes(), rare);
   if (sent) core_->tell_worker(lease);
   return sent;
 }
 
 Status ToolDesk::send_reply(const Lease& lease, std::uint64_t call_id,
                             const Result<ToolReply>& reply) {
-  std::optional<Error> error;
-  Payload payload;
-  if (reply) payload = reply->payload();
   const std::uint64_t most = lanes_->tools_out.max_bytes(/*with_envelope=*/true);
-  if (!reply) {
-    error = reply.error();
-  } else if (payload.data().size() > most) {
-    error = too_large("the tool's reply", payload.data().size(), most);
-    payload = {};
+  Result<LanePayload> payload = reply ? LanePayload::of(reply->payload()) : reply.error();
+  if (payload && payload->bytes() > most) {
+    payload = too_large("the tool's reply", payload->bytes(), most);
   }
   // Without room there is nobody left to read it.
-  if (!await_room(lease, payload.data().size())) return Done{};
-  Status sent = send(lease, LaneFrameKind::kToolReply, {.call_id = call_id}, payload,
-                     {.error = error ? &*error : nullptr});
+  if (!await_room(lease, payload ? payload->bytes() : 0)) return Done{};
+  Status sent = payload ? send(lease, LaneFrameKind::kToolReply, {.call_id = call_id}, *payload, {})
+                        : send(lease, LaneFrameKind::kToolReply, {.call_id = call_id}, {},
+                               {.error = &payload.error()});
   if (!sent) {
     const std::scoped_lock lock(look_);
     error_ = sent.error();
@@ -248,12 +227,13 @@ Status ToolDesk::take_nested_reply(const Lease& lease, const shm::LaneFrame& fra
     if (nested == nullptr || nested->outcome) {
       return break_rules("a reply to a nested call that nobody made");
     }
-    const Result<ReplyView> view = view_of(frame.frame);
-    if (!view) return break_rules(view.error().message);
     if (std::optional<Error> error = shm::error_of(frame.frame)) {
       nested->outcome.emplace(*std::move(error));
     } else {
-      nested->outcome.emplace(copy_of(*view));
+      std::vector<Tensor> tensors;
+      const Result<ReplyView> view = view_of(frame.frame, tensors);
+      if (!view) return break_rules(view.error().message);
+      nested->outcome.emplace(OwnedPayload(*view));
     }
   }
   lanes_->tools_in.release();
@@ -286,8 +266,10 @@ Result<OwnedPayload> ToolDesk::call_nested(std::string_view method, Payload payl
   const Lease& lease = *tool->lease;
   const MonotonicNs until = earlier(tool->deadline, deadline);
   const std::uint64_t most = lanes_->tools_out.max_bytes(/*with_envelope=*/true);
-  if (payload.data().size() > most) {
-    return too_large("the nested call's payload", payload.data().size(), most);
+  const Result<LanePayload> sending = LanePayload::of(payload);
+  if (!sending) return sending.error();
+  if (sending->bytes() > most) {
+    return too_large("the nested call's payload", sending->bytes(), most);
   }
   if (method.empty() || method.size() > layout::kMaxNameBytes) {
     return Error{ErrorCode::kInvalidArgument, "a method's name has 1 to 63 bytes"};
@@ -297,13 +279,13 @@ Result<OwnedPayload> ToolDesk::call_nested(std::string_view method, Payload payl
     return Error{ErrorCode::kCancelled, "the nested call was cancelled before it was sent"};
   }
   if (ClientCore::stop_requested(lease) || has_passed(until) ||
-      !await_room(lease, payload.data().size())) {
+      !await_room(lease, sending->bytes())) {
     return ended_error(lease);
   }
   Nested nested{++nested_calls_, std::nullopt, waiting_nested_};
   const std::uint16_t id = core_->method_id(method);
   Status sent = send(lease, LaneFrameKind::kNested,
-                     {.call_id = nested.id, .deadline_ns = until, .method = id}, payload,
+                     {.call_id = nested.id, .deadline_ns = until, .method = id}, *sending,
                      {.method_name = id == 0 ? method : std::string_view()});
   if (!sent) return std::move(sent).error();
   waiting_nested_ = &nested;

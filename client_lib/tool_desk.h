@@ -30,6 +30,7 @@
 namespace slotring::internal {
 
 class ClientCore;
+class LanePayload;
 
 // The tools that a client has; never changed once it is in use.
 class ToolTable {
@@ -94,8 +95,8 @@ class ToolDesk {
   Status answer(const Lease& lease, const shm::LaneFrame& frame);
   Status take_nested_reply(const Lease& lease, const shm::LaneFrame& frame);
   // REQUIRES: await_room().
-  Status send(const Lease& lease, layout::LaneFrameKind kind, shm::FrameHead head, Payload payload,
-              const shm::RareHead& rare);
+  Status send(const Lease& lease, layout::LaneFrameKind kind, shm::FrameHead head,
+              const LanePayload& payload, shm::RareHead rare);
   Status send_reply(const Lease& lease, std::uint64_t call_id, const Result<ToolReply>& reply);
   Status break_rules(std::string what);
 

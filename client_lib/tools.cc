@@ -4,6 +4,7 @@
 
 #include "client_lib/shm/futex.h"
 #include "client_lib/shm/value.h"
+#include "slotring/lease.h"
 
 namespace slotring {
 
@@ -16,11 +17,14 @@ OwnedPayload::OwnedPayload(Payload payload) : size_(payload.data().size()), kind
 }
 
 Result<std::vector<std::uint8_t>> ToolCall::value() const {
+  if (kind() == PayloadKind::kTensors) return view().value();
   if (kind() != PayloadKind::kValue) {
     return Error{ErrorCode::kInvalidArgument, "the tool was given raw bytes or nothing, no value"};
   }
   return shm::copy_verified_value(bytes());
 }
+
+ReplyView ToolCall::view() const { return argument_->view(); }
 
 std::chrono::nanoseconds ToolCall::remaining() const {
   if (deadline_ns_ == shm::kNever) return std::chrono::nanoseconds::max();

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "python_side/native/error.h"
+#include "python_side/native/tensor_objects.h"
 #include "python_side/native/value.h"
 
 namespace slotring::python {
@@ -12,6 +13,17 @@ namespace slotring::python {
 Error kind_not_taken(wire::PayloadKind kind) {
   return Error{ErrorCode::kInvalidArgument,
                "this worker takes no payloads of kind " + std::to_string(static_cast<int>(kind))};
+}
+
+Result<Ref> private_argument(const shm::Frame& frame, PyTypeObject* area_type) {
+  if (frame.head.kind == wire::PayloadKind::Tensors) return copy_tensor_objects(area_type, frame);
+  if (frame.head.kind == wire::PayloadKind::Table) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "a FlatBuffers table came where the handler names no type of table: items of "
+                 "streams, and what tools and calls made by them take and give, are bytes, values "
+                 "or tensors in Python"};
+  }
+  return private_argument(frame.head.kind, frame.payload);
 }
 
 Result<Ref> private_argument(wire::PayloadKind kind, std::span<const std::byte> payload) {

@@ -135,6 +135,15 @@ Result<bool> Channel::try_send(PyObject* item) {
   return std::move(sent).error();
 }
 
+// Code of the user's may run meanwhile (a collection of garbage, the import of numpy), which must
+// not read on in the lane.
+Result<Ref> Channel::take(const shm::Frame& frame) {
+  waiting_ = true;
+  Result<Ref> object = private_argument(frame, server_->area_type());
+  waiting_ = false;
+  return object;
+}
+
 Result<std::optional<Ref>> Channel::receive() {
   if (incoming_ended_ || !attends(wire::FrameFlags::WritesStream)) return std::optional<Ref>();
   if (Status entered = enter(); !entered) return std::move(entered).error();
@@ -148,7 +157,7 @@ Result<std::optional<Ref>> Channel::receive() {
   if (!frame || frame->kind != LaneFrameKind::kItem) {
     incoming_ended_ = true;
   } else {
-    item = private_argument(frame->frame.head.kind, frame->frame.payload);
+    item = take(frame->frame);
   }
   lane.release();
   server_->seat().tell_caller(*call_);
@@ -179,7 +188,9 @@ Result<std::uint64_t> Channel::ask(std::string_view tool, PyObject* argument,
   shm::FrameHead head = head_of(*call_, number);
   head.kind = written->kind;
   head.deadline_ns = shm::earlier(deadline, call_->head.deadline_ns);
-  Status sent = lane.commit(LaneFrameKind::kToolCall, head, written->bytes, {.method_name = tool});
+  shm::RareHead rare = written->parts();
+  rare.method_name = tool;
+  Status sent = lane.commit(LaneFrameKind::kToolCall, head, written->bytes, rare);
   if (!sent) return std::move(sent).error();
   questions_.emplace(number, Question{std::string(tool), head.deadline_ns, std::nullopt});
   server_->seat().tell_caller(*call_);
@@ -311,8 +322,7 @@ void Channel::take_answer(const shm::Frame& frame) {
   // One that nobody waits for any more.
   if (question != questions_.end() && !question->second.answer) {
     std::optional<Error> error = shm::error_of(frame);
-    question->second.answer =
-        error ? Result<Ref>(*std::move(error)) : private_argument(frame.head.kind, frame.payload);
+    question->second.answer = error ? Result<Ref>(*std::move(error)) : take(frame);
   }
   release_tools();
 }
@@ -331,7 +341,7 @@ Status Channel::serve_nested(const shm::Frame& frame) {
   nested.session = {};
   nested.payload = {};
   nested.rare = nullptr;
-  Result<Ref> argument = private_argument(frame.head.kind, frame.payload);
+  Result<Ref> argument = take(frame);
   release_tools();
   if (!argument) return send_nested_reply(nested.head.call_id, argument.error());
   if (nested_ >= kMaxNestedCalls) {
@@ -354,25 +364,23 @@ Status Channel::send_nested_reply(std::uint64_t number, const Result<Ref>& resul
   shm::LaneWriter& lane = lanes().tools_out;
   LaneSink sink(*this, lane, /*with_envelope=*/true, LaneSink::Full::kWaits);
   shm::FrameHead head = head_of(*call_, number);
-  std::optional<Error> error;
-  std::uint64_t bytes = 0;
-  if (!result) {
-    error = result.error();
-  } else if (Result<WrittenReply> written = write_frame(server_->replies(), sink, result->get());
-             written) {
+  const Result<WrittenReply> written =
+      result ? write_frame(server_->replies(), sink, result->get()) : result.error();
+  if (written) {
     head.kind = written->kind;
-    bytes = written->bytes;
-  } else {
-    error = std::move(written).error();
+    if (lane.commit(LaneFrameKind::kNestedReply, head, written->bytes, written->parts())) {
+      server_->seat().tell_caller(*call_);
+      return Done{};
+    }
+    head.kind = wire::PayloadKind::Empty;
   }
-  if (error) {
-    const Result<std::span<std::byte>> space = PyErr_Occurred() == nullptr
-                                                   ? sink.space(0, /*with_rare_part=*/true)
-                                                   : Result<std::span<std::byte>>(*error);
-    if (!space) return PyErr_Occurred() != nullptr ? Status(space.error()) : Status(Done{});
-  }
-  (void)lane.commit(LaneFrameKind::kNestedReply, head, bytes, {.error = error ? &*error : nullptr})
-      .ok();
+  if (PyErr_Occurred() != nullptr) return written.error();
+  const Error error = written ? Error{ErrorCode::kPayloadTooLarge,
+                                      "what describes the reply does not fit into an envelope"}
+                              : written.error();
+  const Result<std::span<std::byte>> space = sink.space(0, /*with_rare_part=*/true);
+  if (!space) return PyErr_Occurred() != nullptr ? Status(space.error()) : Status(Done{});
+  (void)lane.commit(LaneFrameKind::kNestedReply, head, 0, {.error = &error}).ok();
   server_->seat().tell_caller(*call_);
   return Done{};
 }

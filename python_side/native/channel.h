@@ -92,6 +92,7 @@ class Channel {
 
   bool tools_ready();
   Status serve_tools();
+  Result<Ref> take(const shm::Frame& frame);
   void take_answer(const shm::Frame& frame);
   Status serve_nested(const shm::Frame& frame);
   Status send_nested_reply(std::uint64_t number, const Result<Ref>& result);
@@ -103,7 +104,7 @@ class Channel {
   Server* server_ = nullptr;  // null when the call is over, or where there is none
   const shm::RunningCall* call_ = nullptr;
   std::uint8_t flags_ = 0;
-  bool waiting_ = false;          // without the GIL
+  bool waiting_ = false;          // without the GIL, or while an item is converted
   bool incoming_ended_ = false;   // no item follows
   std::uint64_t room_bytes_ = 0;  // that try_send() found no room for
   bool room_with_envelope_ = false;

@@ -79,6 +79,7 @@ class Server {
   const shm::WorkerSeat& seat() const { return seat_; }
   shm::WorkerSeat& seat() { return seat_; }
   ReplyWriter& replies() { return replies_; }
+  PyTypeObject* area_type() const { return views_.area_type(); }
   Pulse& pulse() { return pulse_; }
   const WorkerSettings& settings() const { return settings_; }
 

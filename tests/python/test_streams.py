@@ -18,6 +18,11 @@ MODULE = """
     ends = []
 
     @slotring.handler
+    def arrays(request, ctx):
+        kept = list(ctx.incoming)
+        return [[a.dtype.name, a.tolist(), a.flags.writeable] for a in kept]
+
+    @slotring.handler
     def count(request):
         for i in range(request):
             yield i
@@ -287,3 +292,14 @@ def test_a_worker_that_waits_for_room_leaves_at_sigterm(streams):
             error = raised
     assert error.code == "WORKER_LOST"
     streams.expect_exit(143)
+
+
+def test_tensors_that_the_caller_writes_are_arrays_that_may_be_kept(pool):
+    numpy = pytest.importorskip("numpy")
+    pool.start_worker(MODULE)
+    stream = pool.stream("arrays")
+    written = [numpy.arange(6, dtype="f4").reshape(3, 2) + i for i in range(300)]
+    for array in written:
+        stream.write_floats(array.tobytes(), 2)
+    stream.finish_writing()
+    assert stream.finish() == [["float32", array.T.tolist(), False] for array in written]

@@ -75,6 +75,15 @@ MODULE = """
             yield await ctx.tools.search(i)
 
     @slotring.handler
+    def ask_of_arrays(request, ctx):
+        import numpy as np
+        array = np.arange(6, dtype="i2").reshape(2, 3)
+        back = ctx.tools.search(array.T)
+        both = ctx.tools.search({"image": array, "what": "digits"})
+        kept = [bool((back == array.T).all()), back.dtype.name, back.flags.writeable]
+        return [*kept, both["what"], both["image"].tolist()]
+
+    @slotring.handler
     def unsendable(request, ctx):
         return ctx.tools.search(object())
 """
@@ -215,6 +224,14 @@ def test_tools_and_calls_nest_to_a_depth(tools):
     # The tool that was refused, and each tool and handler around it, passes the error on.
     assert "INVALID_ARGUMENT" in failure_of(tools.call, "descend", 100).message
     assert tools.call("descend", 1) == "the bottom"
+
+
+@pytest.mark.parametrize("inside", ["", "echo"], ids=["in_the_tool", "in_a_nested_call"])
+def test_arrays_go_to_tools_and_nested_calls_and_back(tools, inside):
+    pytest.importorskip("numpy")
+    tools.mirror("search", inside)
+    whole = [[0, 1, 2], [3, 4, 5]]
+    assert tools.call("ask_of_arrays") == [True, "int16", False, "digits", whole]
 
 
 @pytest.mark.parametrize("method", ["stream", "stream_async"])

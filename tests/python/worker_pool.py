@@ -348,6 +348,10 @@ class WorkerPool:
         self.harness.add_tool(function.__name__, run)
         return function
 
+    def mirror(self, name: str, method: str = "") -> None:
+        """A tool that answers what it is given, or what `method` makes of it in a nested call."""
+        self.harness.add_mirror(name, method)
+
     def nested(self, method: str, payload: Any = None, *, timeout_s: float = WATCHDOG_S) -> Any:
         """A call that a tool makes, inside the call that asked it."""
         with failing_as_call_failed():
@@ -381,6 +385,11 @@ class StreamOfItems:
     def write(self, item: Any) -> None:
         with failing_as_call_failed():
             self._harness.write_item(self._ticket, *as_payload(item))
+
+    def write_floats(self, data: bytes, columns: int) -> None:
+        """Writes the float32 tensor that is the transpose of so many columns."""
+        with failing_as_call_failed():
+            self._harness.write_floats(self._ticket, data, columns)
 
     def finish_writing(self) -> None:
         with failing_as_call_failed():

@@ -173,6 +173,12 @@ class Client {
                                       Payload payload, const CallOptions& options,
                                       std::uint64_t started_ns);
 
+  static Result<Stream> stream(internal::ClientCore& core, std::string_view method, Payload payload,
+                               const StreamOptions& options);
+  static Result<Reply> call_nested(internal::ClientCore& core, internal::ToolDesk& desk,
+                                   std::string_view method, Payload payload,
+                                   const CallOptions& options);
+
   explicit Client(std::shared_ptr<internal::ClientCore> core);
 
   std::shared_ptr<internal::ClientCore> core_;

@@ -25,6 +25,7 @@
 #include "slotring/lease.h"
 #include "slotring/payload.h"
 #include "slotring/result.h"
+#include "slotring/stream.h"
 
 namespace slotring {
 
@@ -64,6 +65,11 @@ class Session {
 
   // Claims a slot for one call in this session. Errors: as Client::claim(), and those above.
   Result<Lease> claim(const CallOptions& options = {});
+
+  // A call in this session that carries a stream; see stream.h. Errors: as Client::stream(), and
+  // those of call().
+  Result<Stream> stream(std::string_view method, Payload payload,
+                        const StreamOptions& options = {});
 
   // Ends the session: its worker runs the end hooks and forgets the state. Waits for calls that the
   // worker has already. A session whose state was lost is ended all the same, without hooks.

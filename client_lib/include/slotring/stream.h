@@ -100,6 +100,7 @@ class [[nodiscard]] Stream {
 
  private:
   friend class Client;
+  friend class Session;
   explicit Stream(std::unique_ptr<internal::StreamCall> call);
 
   std::unique_ptr<internal::StreamCall> call_;

@@ -57,7 +57,10 @@ class ToolCall {
   std::string_view text() const {
     return {reinterpret_cast<const char*>(bytes().data()), bytes().size()};
   }
-  // A kValue argument, verified, to be read by flexbuffers::GetRoot().
+  // The same with its tensors, or its table's type: view().tensor(), read_table<T>(call.view(),
+  // ...).
+  ReplyView view() const;
+  // A kValue argument, or the value beside tensors, verified, to be read by flexbuffers::GetRoot().
   // Errors: BAD_FRAME when it does not verify, INVALID_ARGUMENT when it is of another kind.
   Result<std::vector<std::uint8_t>> value() const;
 
@@ -84,7 +87,7 @@ class ToolReply {
  public:
   // Nothing; Python sees None.
   ToolReply() = default;
-  // A copy of bytes, a text or a value (Payload::value()).
+  // A copy of bytes, a text, a value (Payload::value()), tensors or a table.
   template <class Content>
   requires std::is_convertible_v<const Content&, Payload>
   explicit ToolReply(const Content& content) : payload_(Payload(content)) {}

@@ -390,6 +390,8 @@ PyMethodDef pool_methods[] = {
     {"write_item", write_item, METH_VARARGS, nullptr},
     {"finish_writing", finish_writing, METH_O, nullptr},
     {"add_tool", add_tool, METH_VARARGS, nullptr},
+    {"add_mirror", add_mirror, METH_VARARGS, nullptr},
+    {"write_floats", write_floats, METH_VARARGS, nullptr},
     {"nested", nested, METH_VARARGS, nullptr},
     {"service", service, METH_O, nullptr},
     {"round_trips", round_trips, METH_VARARGS, nullptr},

@@ -1,5 +1,6 @@
 #include "tests/python/harness/stream_methods.h"
 
+#include <array>
 #include <optional>
 #include <string>
 #include <utility>
@@ -159,6 +160,37 @@ PyObject* add_tool(PyObject* self, PyObject* arguments) {
   PyObject* held = Ref::share(tool).release();
   return outcome(self, of(self).client->add_tool(
                            name, [held](const ToolCall& call) { return run_tool(held, call); }));
+}
+
+PyObject* add_mirror(PyObject* self, PyObject* arguments) {
+  const char* name = nullptr;
+  const char* method = nullptr;
+  if (!PyArg_ParseTuple(arguments, "ss", &name, &method)) return nullptr;
+  internal::ClientCore* core = of(self).client.get();
+  const auto mirror = [core,
+                       method = std::string(method)](const ToolCall& call) -> Result<ToolReply> {
+    const OwnedPayload argument(call.view());
+    if (method.empty()) return ToolReply(argument);
+    const Result<OwnedPayload> reply =
+        internal::ToolDesk::serving_here(*core)->call_nested(method, argument, shm::kNever, {});
+    return reply ? Result<ToolReply>(ToolReply(*reply)) : reply.error();
+  };
+  return outcome(self, core->add_tool(name, mirror));
+}
+
+PyObject* write_floats(PyObject* self, PyObject* arguments) {
+  long ticket = 0;
+  PyObject* buffer = nullptr;
+  unsigned long long columns = 0;
+  if (!PyArg_ParseTuple(arguments, "lOK", &ticket, &buffer, &columns)) return nullptr;
+  StreamCall* stream = stream_of(self, ticket);
+  const BufferView bytes(buffer, PyBUF_SIMPLE);
+  if (stream == nullptr || !bytes.held()) return nullptr;
+  const std::uint64_t rows = bytes_of(bytes).size() / sizeof(float) / columns;
+  const std::array strides{std::int64_t{sizeof(float)},
+                           static_cast<std::int64_t>(columns * sizeof(float))};
+  const Tensor transposed(DType::kFloat32, bytes_of(bytes).data(), Shape(columns, rows), strides);
+  return outcome(self, without_gil([&] { return stream->write(transposed); }));
 }
 
 PyObject* nested(PyObject* self, PyObject* arguments) {

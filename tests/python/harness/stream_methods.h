@@ -21,6 +21,12 @@ PyObject* finish_writing(PyObject* self, PyObject* ticket);
 
 // add_tool(name, tool): tool(kind, bytes) -> (kind, bytes), of calls that are started later.
 PyObject* add_tool(PyObject* self, PyObject* arguments);
+// add_mirror(name, method): a tool that answers what it is given, tensors too; with a method, what
+// that makes of it in a nested call.
+PyObject* add_mirror(PyObject* self, PyObject* arguments);
+// write_floats(ticket, buffer, columns): an item that is a float32 tensor of the buffer's numbers,
+// as the transpose of what stands there with so many columns.
+PyObject* write_floats(PyObject* self, PyObject* arguments);
 // nested(method, kind, payload, timeout_s): calls from a tool; returns (kind, bytes).
 PyObject* nested(PyObject* self, PyObject* arguments);
 

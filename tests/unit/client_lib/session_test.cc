@@ -87,6 +87,14 @@ TEST_F(SessionTest, IsCalledInPlace) {
   EXPECT_EQ(testing::text_of(lease.wait().value()), "a");
 }
 
+TEST_F(SessionTest, IsStreamed) {
+  Session session = client_.session("user-42");
+  Stream stream = session.stream("who", {}).value();
+  EXPECT_FALSE(stream.next().value().has_value());
+  EXPECT_EQ(stream.finish().value().text(), "user-42");
+  EXPECT_EQ(client_.session("").stream("who", {}).error().code, ErrorCode::kInvalidArgument);
+}
+
 TEST_F(SessionTest, HasTheModeOfItsOptionsAndThatOfACallBeforeIt) {
   Session session = client_.session("a", {.mode = SessionMode::kFail});
   Lease busy = session.claim().value();

@@ -2,6 +2,7 @@
 
 #include "slotring/stream.h"
 
+#include <array>
 #include <atomic>
 #include <string>
 #include <thread>
@@ -11,6 +12,7 @@
 #include <gtest/gtest.h>
 
 #include "client_lib/shm/obituary.h"
+#include "client_lib/shm/tensors.h"
 #include "client_lib/stream_call.h"
 #include "slotring/client.h"
 #include "tests/support/child_process.h"
@@ -70,6 +72,52 @@ class StreamTest : public ::testing::Test {
   LocalSupervisor supervisor_{pool_};
   Client client_ = Client::attach(supervisor_.path()).value();
 };
+
+// What is said of an item: its kind, and what its envelope says.
+void describe_items(WorkerSeat& seat, const RunningCall& call) {
+  shm::LaneReader& lane = seat.lanes(call).stream_in;
+  std::string said;
+  while (testing::await_caller(seat, call, [&] { return lane.ready(); })) {
+    const shm::LaneFrame frame = lane.next().value();
+    const bool ends = frame.kind == testing::LaneFrameKind::kEnd;
+    if (frame.frame.head.kind == wire::PayloadKind::Table) {
+      said += frame.frame.rare->table_type()->str() + ":" + testing::text_of_frame(frame) + ";";
+    } else if (frame.frame.head.kind == wire::PayloadKind::Tensors) {
+      std::vector<Tensor> tensors;
+      const std::uint64_t value_bytes = shm::read_tensors(frame.frame, tensors).value();
+      for (const Tensor& tensor : tensors) {
+        said += std::string(tensor.name()) + "=";
+        for (const int element : tensor.span<const int>().value()) said += std::to_string(element);
+      }
+      said += "+" + std::to_string(value_bytes) + ";";
+    } else if (!ends) {
+      said += testing::text_of_frame(frame) + (frame.frame.rare == nullptr ? ";" : "?");
+    }
+    lane.release();
+    seat.tell_caller(call);
+    if (ends) break;
+  }
+  reply_text(seat, call, said);
+}
+
+TEST_F(StreamTest, TakesTensorsAndTablesAmongPlainItems) {
+  const SeatThread worker(pool_, describe_items);
+  Stream stream = client_.stream("describe", "").value();
+  std::vector<int> numbers{1, 2, 3, 4};
+  const std::vector<std::uint8_t> bytes{'o', 'k'};
+  const Tensor row(std::span<const int>(numbers), "a");
+  const std::array<std::int64_t, 1> backwards{-4};
+  const Tensor reversed(DType::kInt32, reinterpret_cast<const std::byte*>(&numbers[3]), Shape(4),
+                        backwards, "b");
+  EXPECT_TRUE(stream.write("plain").ok());
+  EXPECT_TRUE(stream.write(Payload::tensors({row, reversed}, bytes)).ok());
+  EXPECT_TRUE(stream.write(Payload::table("shop.Order", bytes)).ok());
+  EXPECT_TRUE(stream.write("plain").ok());
+  EXPECT_EQ(stream.write(Payload::tensors({row, row})).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(stream.write(Payload::table("", bytes)).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_TRUE(stream.finish_writing().ok());
+  EXPECT_EQ(stream.finish().value().text(), "plain;a=1234b=4321+2;shop.Order:ok;plain;");
+}
 
 TEST_F(StreamTest, GivesItemsInOrderAndThenTheReply) {
   const SeatThread worker(pool_, count_up);

@@ -58,6 +58,8 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
   // FORKED when this is a child of the process that attached, SYSTEM_LIMIT when that could not be
   // told.
   Status check_process() const;
+  // Whether it has no error.
+  bool is_own_process() const { return guard_.valid() && !guard_.in_child(); }
 
   // The lease keeps `stop`, as it keeps the deadline. A claim that fails is not counted here.
   Result<Lease> claim(const ClaimTerms& terms, const std::stop_token& stop = {});

@@ -54,13 +54,15 @@ bool StreamCall::is_late() const {
 }
 
 Result<std::optional<ReplyView>> StreamCall::next() {
-  if (Status usable = core_->check_process(); !usable) return std::move(usable).error();
+  if (!core_->is_own_process()) [[unlikely]]
+    return core_->check_process().error();
+  if (std::optional<ReplyView> item = try_take_plain()) return item;
   for (;;) {
     if (outcome_ && !*outcome_) return outcome_->error();
     if (finished_) return std::optional<ReplyView>();
     if (!items_ended_ && lanes_->stream_in.ready() && !ClientCore::stop_requested(lease_)) {
       // What was returned before is read: its room goes back in batches.
-      if (unreleased_frames_ >= kBatchFrames || unreleased_bytes_ >= batch_bytes_) {
+      if (batch_is_read()) {
         release_read();
         if (!outcome_ && is_late()) return conclude(WaitEnd::kGivenUp);
       }
@@ -71,6 +73,23 @@ Result<std::optional<ReplyView>> StreamCall::next() {
     if (outcome_) return std::optional<ReplyView>();
     if (const WaitEnd end = await_item(); end != WaitEnd::kReady) return conclude(end);
   }
+}
+
+// An item as most are, of a call that runs, without another look at anything. Nothing: next() finds
+// out what there is.
+std::optional<ReplyView> StreamCall::try_take_plain() {
+  if (outcome_ || items_ended_ || batch_is_read() || ClientCore::stop_requested(lease_)) {
+    return std::nullopt;
+  }
+  const auto item = lanes_->stream_in.try_next_item();
+  if (!item) return std::nullopt;
+  ++unreleased_frames_;
+  unreleased_bytes_ += item->payload.size();
+  return ReplyView{.kind = static_cast<PayloadKind>(item->kind), .bytes = item->payload};
+}
+
+bool StreamCall::batch_is_read() const {
+  return unreleased_frames_ >= kBatchFrames || unreleased_bytes_ >= batch_bytes_;
 }
 
 Result<std::optional<ReplyView>> StreamCall::take() {

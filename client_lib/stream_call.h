@@ -50,7 +50,9 @@ class StreamCall {
   enum Writing : std::uint32_t { kIdle, kWriting, kClosing, kClosed };
 
   void release_read();
+  bool batch_is_read() const;
   bool is_late() const;
+  std::optional<ReplyView> try_take_plain();
   // The item that is there; nothing when that was the end of them.
   Result<std::optional<ReplyView>> take();
   // Waits for an item, answering tools; kReady when there is one.

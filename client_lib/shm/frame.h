@@ -110,6 +110,8 @@ class FrameWriter {
       return Done{};
     return back_more(bytes);
   }
+  // Whether back_with_memory() has nothing to do.
+  bool is_backed(std::uint64_t bytes) const { return bytes <= backed_; }
   std::byte* area() const { return memory_->area(slot_); }
 
  private:
@@ -175,6 +177,18 @@ class FrameReader {
   // absent, only the payload is set.
   Result<Frame> read(const std::byte* area, const layout::FrameDescriptor& descriptor,
                      std::uint32_t generation, bool envelope_may_be_absent);
+  // The payload of a frame without an envelope that needs nothing else: it lies in the area, where
+  // memory is present. Nothing otherwise; read() says what is wrong, or mends it.
+  std::optional<std::span<const std::byte>> try_read_plain(
+      const std::byte* area, const layout::FrameDescriptor& descriptor) const {
+    constexpr auto kRelaxed = std::memory_order_relaxed;
+    const auto payload = layout::PayloadExtent::unpack(descriptor.payload.load(kRelaxed));
+    if (descriptor.envelope_bytes.load(kRelaxed) != 0 || payload.offset < layout::kPayloadOffset ||
+        payload.offset > present_ || payload.bytes > present_ - payload.offset) {
+      return std::nullopt;
+    }
+    return std::span(area + payload.offset, static_cast<std::size_t>(payload.bytes));
+  }
 
  private:
   std::span<const std::byte> copy_envelope(const std::byte* from, std::size_t bytes);

@@ -61,10 +61,25 @@ bool LaneWriter::find_room(std::uint64_t bytes) {
 bool LaneWriter::has_room(std::uint64_t bytes, bool with_envelope) {
   with_envelope_ = with_envelope;
   if (bytes > max_bytes(with_envelope)) return true;  // space() says that it never fits
-  const std::uint64_t need = bytes + (with_envelope ? layout::kMaxEnvelopeBytes : 0);
-  if (find_room(need)) return true;
+  return find_room_at_last(bytes + (with_envelope ? layout::kMaxEnvelopeBytes : 0));
+}
+
+// The reader's line is looked at only when there seems to be none.
+bool LaneWriter::find_room_at_last(std::uint64_t bytes) {
+  if (find_room(bytes)) return true;
   unread();
-  return find_room(need);
+  return find_room(bytes);
+}
+
+bool LaneWriter::try_write(wire::PayloadKind payload, std::span<const std::byte> bytes) {
+  if (window_offset_ == 0 || bytes.size() > window_bytes_) return false;
+  if (!find_room_at_last(bytes.size())) return false;
+  const std::uint64_t at = window_offset_ + place_;
+  if (!area_->is_backed(at + bytes.size())) return false;
+  if (!bytes.empty()) std::memcpy(area_->area() + at, bytes.data(), bytes.size());
+  publish(bytes.size(), place_ + bytes.size(), 0, 0,
+          {static_cast<std::uint8_t>(payload), LaneFrameKind::kItem});
+  return true;
 }
 
 Result<std::span<std::byte>> LaneWriter::space(std::uint64_t bytes, bool with_envelope) {
@@ -100,9 +115,16 @@ Status LaneWriter::commit(LaneFrameKind kind, const FrameHead& head, std::uint64
     std::memcpy(area_->area() + envelope_offset, envelope->bytes().data(), envelope_bytes);
     end = envelope_offset - window_offset_ + envelope_bytes;
   }
-  const LaneFlags flags{static_cast<std::uint8_t>(head.kind), kind};
-  describe(header().descriptor(lane_, produced_), {at, bytes}, envelope_offset, envelope_bytes,
-           flags.pack());
+  publish(bytes, end, envelope_offset, envelope_bytes,
+          {static_cast<std::uint8_t>(head.kind), kind});
+  return Done{};
+}
+
+void LaneWriter::publish(std::uint64_t payload_bytes, std::uint64_t end,
+                         std::uint64_t envelope_offset, std::size_t envelope_bytes,
+                         LaneFlags flags) {
+  describe(header().descriptor(lane_, produced_), {window_offset_ + place_, payload_bytes},
+           envelope_offset, envelope_bytes, flags.pack());
   begins_[produced_ % entries()] = place_;
   next_ = layout::align_up(std::max(end, place_ + 1), 64);
   ++produced_;
@@ -110,14 +132,13 @@ Status LaneWriter::commit(LaneFrameKind kind, const FrameHead& head, std::uint64
   // whether the reader sleeps, which has announced that before it looked here.
   header().produced[index_of(lane_)].store(LaneCount{generation_, produced_}.pack(),
                                            std::memory_order_seq_cst);
-  return Done{};
 }
 
 void LaneReader::begin(const std::byte* peer_area, std::byte* own_area, std::uint32_t generation) {
   peer_area_ = peer_area;
   own_ = reinterpret_cast<AreaHeader*>(own_area);
   generation_ = generation;
-  consumed_ = released_ = 0;
+  consumed_ = released_ = known_ = 0;
   reader_.begin();
   own_->consumed[index_of(lane_)].store(LaneCount{generation, 0}.pack(), std::memory_order_relaxed);
 }
@@ -131,12 +152,32 @@ std::uint32_t LaneReader::produced() const {
 
 bool LaneReader::ready() const { return produced() != consumed_; }
 
+std::optional<LaneReader::PlainItem> LaneReader::try_next_item() {
+  if (known_ == consumed_) {
+    const std::uint32_t there = produced();
+    if (!possible(there - consumed_)) return std::nullopt;
+    known_ = there;
+  }
+  const auto& descriptor =
+      reinterpret_cast<const AreaHeader*>(peer_area_)->descriptor(lane_, consumed_);
+  const LaneFlags flags = LaneFlags::unpack(descriptor.flags.load(std::memory_order_relaxed));
+  if (flags.frame_kind != LaneFrameKind::kItem ||
+      flags.payload_kind > static_cast<std::uint8_t>(wire::PayloadKind::Value)) {
+    return std::nullopt;
+  }
+  const std::optional<std::span<const std::byte>> payload =
+      reader_.try_read_plain(peer_area_, descriptor);
+  if (!payload) return std::nullopt;
+  ++consumed_;
+  return PlainItem{static_cast<wire::PayloadKind>(flags.payload_kind), *payload};
+}
+
 Result<LaneFrame> LaneReader::next() {
-  // A writer goes neither back nor further than what was released allows.
-  const std::uint32_t there = produced() - consumed_;
-  if (there == 0 || there > layout::lane_entries(lane_) - (consumed_ - released_)) {
+  const std::uint32_t there = produced();
+  if (!possible(there - consumed_)) {
     return Error{ErrorCode::kBadFrame, "a lane's count is none that its writer can have"};
   }
+  known_ = there;
   const auto& descriptor =
       reinterpret_cast<const AreaHeader*>(peer_area_)->descriptor(lane_, consumed_);
   const LaneFlags flags = LaneFlags::unpack(descriptor.flags.load(std::memory_order_relaxed));

@@ -19,6 +19,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "client_lib/shm/frame.h"
@@ -53,6 +54,11 @@ class LaneWriter {
   Status commit(LaneFrameKind kind, const FrameHead& head, std::uint64_t bytes,
                 const RareHead& rare = {});
 
+  // The same three in one, for what is usual: an item without an envelope, which has room, in
+  // memory that is there. False: nothing has changed, and those three do it, or say why not.
+  // `payload` of those kinds that need no envelope.
+  bool try_write(wire::PayloadKind payload, std::span<const std::byte> bytes);
+
   // The most bytes that a frame may have.
   std::uint64_t max_bytes(bool with_envelope = false) const {
     return window_bytes_ - (with_envelope ? layout::kMaxEnvelopeBytes : 0);
@@ -64,6 +70,10 @@ class LaneWriter {
   // Where in the window `bytes` can stand now; kNowhere for nowhere.
   std::uint64_t find_place(std::uint64_t bytes) const;
   bool find_room(std::uint64_t bytes);
+  bool find_room_at_last(std::uint64_t bytes);
+  // Publishes what stands at `place_` up to `end` of the window.
+  void publish(std::uint64_t payload_bytes, std::uint64_t end, std::uint64_t envelope_offset,
+               std::size_t envelope_bytes, layout::LaneFlags flags);
   std::uint32_t entries() const { return layout::lane_entries(lane_); }
   layout::AreaHeader& header() const {
     return *reinterpret_cast<layout::AreaHeader*>(area_->area());
@@ -103,6 +113,13 @@ class LaneReader {
 
   // Whether next() has a frame.
   bool ready() const;
+  // The next frame, if it is what is usual: an item without an envelope, in memory that is there.
+  // Nothing: nothing has changed, and ready() and next() say what there is.
+  struct PlainItem {
+    wire::PayloadKind kind;
+    std::span<const std::byte> payload;  // valid until release()
+  };
+  std::optional<PlainItem> try_next_item();
   // The next frame, in place. Errors: BAD_FRAME, OUT_OF_MEMORY; the lane is of no use then.
   // REQUIRES: ready().
   Result<LaneFrame> next();
@@ -113,6 +130,11 @@ class LaneReader {
 
  private:
   std::uint32_t produced() const;
+  // Whether a writer can have made as many frames: it goes neither back nor further than what was
+  // released allows.
+  bool possible(std::uint32_t there) const {
+    return there != 0 && there <= layout::lane_entries(lane_) - (consumed_ - released_);
+  }
 
   Lane lane_;
   FrameReader reader_;
@@ -121,6 +143,9 @@ class LaneReader {
   std::uint32_t generation_ = 0;
   std::uint32_t consumed_ = 0;
   std::uint32_t released_ = 0;
+  // What was produced, as last seen and found possible: until then try_next_item() leaves the
+  // writer's line alone.
+  std::uint32_t known_ = 0;
 };
 
 }  // namespace slotring::shm

@@ -120,14 +120,27 @@ Status Channel::send_to(PayloadSink& sink, PyObject* item) {
   return sent;
 }
 
+// Bytes, as most items are, straight into the lane. False: nothing has changed, and send_to() does
+// it, waits for room, or says why not. REQUIRES: may_send().
+bool Channel::try_send_bytes(PyObject* item) {
+  if (Py_TYPE(item) != &PyBytes_Type) return false;
+  const std::span bytes(reinterpret_cast<const std::byte*>(PyBytes_AsString(item)),
+                        static_cast<std::size_t>(PyBytes_Size(item)));
+  if (!lanes().stream_out.try_write(wire::PayloadKind::Bytes, bytes)) return false;
+  server_->seat().tell_caller(*call_);
+  return true;
+}
+
 Status Channel::send(PyObject* item) {
   if (Status may = may_send(); !may) return may;
+  if (try_send_bytes(item)) return Done{};
   LaneSink sink(*this, lanes().stream_out, /*with_envelope=*/false, LaneSink::Full::kWaits);
   return send_to(sink, item);
 }
 
 Result<bool> Channel::try_send(PyObject* item) {
   if (Status may = may_send(); !may) return std::move(may).error();
+  if (try_send_bytes(item)) return true;
   LaneSink sink(*this, lanes().stream_out, /*with_envelope=*/false, LaneSink::Full::kFails);
   Status sent = send_to(sink, item);
   if (sent) return true;

@@ -89,6 +89,7 @@ class Channel {
   Status await(const std::function<bool()>& done);
   Status await_once(const std::function<bool()>& done, shm::MonotonicNs deadline);
   Status send_to(PayloadSink& sink, PyObject* item);
+  bool try_send_bytes(PyObject* item);
 
   bool tools_ready();
   Status serve_tools();

@@ -218,7 +218,7 @@ void WorkerSeat::begin_lanes(const RunningCall& call) {
 void WorkerSeat::tell_caller(const RunningCall& call) {
   AtomicWord& word = pool_.word(call.slot);
   SlotWord seen = load_slot(word);
-  while (seen.same_step(call.word) && seen.has(layout::kFlagCallerSleeps)) {
+  while (seen.has(layout::kFlagCallerSleeps) && seen.same_step(call.word)) {
     const auto flags = static_cast<SlotFlags>(seen.flags & ~layout::kFlagCallerSleeps);
     if (!try_set_flags(word, seen, flags)) continue;
     futex_wake(futex_half(word), INT_MAX);

@@ -1,6 +1,7 @@
 #include "client_lib/shm/lane.h"
 
 #include <cstring>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -63,7 +64,14 @@ class LaneTest : public ::testing::Test {
     return *reinterpret_cast<layout::AreaHeader*>(pool_.replies().area(0));
   }
 
-  testing::LocalPool pool_;
+  // Memory is made ready ahead of a frame, as it is in a pool, only where it is kept.
+  static layout::Geometry geometry() {
+    layout::Geometry geometry = testing::small_geometry();
+    geometry.kept_bytes = 128 * 1024;
+    return geometry;
+  }
+
+  testing::LocalPool pool_{geometry()};
   FrameWriter area_{pool_.requests(), 0};
   LaneWriter writer_{area_, Lane::kStream};
   LaneReader reader_{pool_.requests(), Lane::kStream};

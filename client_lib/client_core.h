@@ -29,6 +29,8 @@
 #include "client_lib/shm/slot_pool.h"
 #include "client_lib/supervisor_contact.h"
 #include "client_lib/tensor_request.h"
+#include "client_lib/tool_desk.h"
+#include "client_lib/word_turn.h"
 #include "slotring/lease.h"
 #include "slotring/result.h"
 
@@ -156,6 +158,7 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
     const ToolTable* tools = nullptr;       // that the call answers to
     std::unique_ptr<shm::CallLanes> lanes;  // from its first call that attends to some
     std::unique_ptr<ToolDesk> desk;
+    std::unique_ptr<WordTurn> turn;
   };
 
   // What every claim begins with.
@@ -191,6 +194,8 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
   bool check_by_itself(const Lease& lease);
   template <class Ready>
   void sleep_until(const Lease& lease, shm::MonotonicNs until, const Ready& ready) const;
+  template <class Over>
+  void sleep_on_word(const Lease& lease, shm::MonotonicNs until, const Over& over) const;
   // What a call that attends to lanes tells its worker.
   void begin_lanes(const Lease& lease, shm::FrameHead& head, shm::RareHead& rare);
   // Ends a call that was not replied to: takes the request back, or abandons it. The state it was

@@ -29,6 +29,7 @@ void ClientCore::begin_lanes(const Lease& lease, shm::FrameHead& head, shm::Rare
   if (!side.lanes) {
     side.lanes = std::make_unique<shm::CallLanes>(side.writer, *joined_.replies);
     side.desk = std::make_unique<ToolDesk>(*this, *side.lanes);
+    side.turn = std::make_unique<WordTurn>();
   }
   side.lanes->begin(joined_.requests->area(lease.slot_), joined_.replies->area(lease.slot_),
                     lease.generation_, window);

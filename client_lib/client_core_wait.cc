@@ -64,9 +64,23 @@ bool ClientCore::check_by_itself(const Lease& lease) {
 
 template <class Ready>
 void ClientCore::sleep_until(const Lease& lease, shm::MonotonicNs until, const Ready& ready) const {
-  auto& word = pool_.word(lease.slot_);
   // Made only here: a wait that is over before it sleeps pays for no callback.
   const std::stop_callback wakes(lease.stop_, [&] { wake_caller(lease); });
+  const auto over = [&] { return lease.stop_.stop_requested() || ready(); };
+  const SlotSide& side = sides_[lease.slot_];
+  // Only a call with lanes may be waited for by two threads, one at each end of its stream.
+  if (side.attends == 0) return sleep_on_word(lease, until, over);
+  const auto sleep = [&] {
+    sleep_on_word(lease, until, [&] { return side.turn->pass_on(), over(); });
+  };
+  side.turn->sleep(until, sleep, [&] {
+    return over() || !awaits_reply(lease, shm::load_slot(pool_.word(lease.slot_)));
+  });
+}
+
+template <class Over>
+void ClientCore::sleep_on_word(const Lease& lease, shm::MonotonicNs until, const Over& over) const {
+  auto& word = pool_.word(lease.slot_);
   SlotWord seen = shm::load_slot(word);
   while (awaits_reply(lease, seen)) {
     const auto flags = static_cast<shm::SlotFlags>(seen.flags | layout::kFlagCallerSleeps);
@@ -74,7 +88,7 @@ void ClientCore::sleep_until(const Lease& lease, shm::MonotonicNs until, const R
       seen.flags = flags;
       // After the flag is set: either the stop, or the frame, is seen here, or who brings it
       // changes the word.
-      if (lease.stop_.stop_requested() || ready()) return;
+      if (over()) return;
       shm::futex_wait(shm::futex_half(word), static_cast<std::uint32_t>(seen.pack()), until);
       return;
     }

@@ -74,14 +74,17 @@ class LoopServer:
     def _cancel_now(self, key: int) -> None:
         task = self._tasks.get(key)
         if task is not None:
-            task.cancel()
+            # Behind its first step, before which a cancelled task would not run at all, and so not
+            # end its call.
+            self._loop.call_soon(task.cancel)
 
     def _end_tasks(self) -> None:
         """The worker was told to end (SIGTERM): so are its calls."""
         for task in self._tasks.values():
             task.cancel()
         if self._tasks:
-            self._loop.run_until_complete(asyncio.wait(self._tasks.values()))
+            # A list: some have ended, and are in the dict no more, when wait() looks.
+            self._loop.run_until_complete(asyncio.wait(list(self._tasks.values())))
 
     def _hear(self) -> None:
         self._worker.heard()
@@ -191,6 +194,10 @@ class LoopServer:
             self._ended(count)
 
     async def _wait_for_caller(self, channel: Channel, what: int) -> None:
+        if asyncio.get_running_loop() is not self._loop:
+            # A call made by a tool, inside another one: the worker's loop stands still meanwhile.
+            channel.wait(what)
+            return
         future = self._loop.create_future()
         self._lane_waits.add(future)
         try:

@@ -244,3 +244,90 @@ def test_its_successor_serves_what_a_killed_worker_had_not_started(wide, profile
     wide.kill_worker(worker)
     wide.start_worker(HANDLERS, *profile)
     assert [wide.finish(ticket) for ticket in tickets] == list(range(8))
+
+
+NESTING = """
+    import slotring
+
+    @slotring.handler
+    async def descend(request, ctx):
+        return await ctx.tools.descend(request) if request > 0 else "the bottom"
+"""
+
+
+@PROFILES
+def test_a_coroutine_that_a_tool_calls_waits_for_tools_itself(wide, profile):
+    wide.start_worker(NESTING, *profile)
+
+    @wide.tool
+    def descend(depth):
+        return wide.nested("descend", depth - 1)
+
+    for _ in range(20):  # each of them waits, unless the answer is there at once
+        assert wide.call("descend", 10) == "the bottom"
+
+
+HOLDING = """
+    import asyncio
+    import slotring
+
+    @slotring.handler
+    async def hold(request):
+        print("waits", flush=True)
+        await asyncio.get_running_loop().create_future()
+"""
+
+
+def test_a_told_worker_ends_quietly_though_its_tasks_end_at_once(wide):
+    worker = wide.start_worker(HOLDING, *ASYNCIO)
+    tickets = waiting(wide, 3, "hold")
+    worker.process.send_signal(signal.SIGTERM)
+    for ticket in tickets:
+        with pytest.raises(CallFailed):
+            wide.finish(ticket)
+    wide.expect_exit(143, worker)
+    assert worker.stderr == ""
+
+
+LATE_START = """
+    import asyncio
+    import sys
+    import slotring
+
+    told = []
+    tell = asyncio.BaseEventLoop.call_soon_threadsafe
+
+    def told_first(self, *arguments, **keywords):
+        told.append(arguments)
+        return tell(self, *arguments, **keywords)
+
+    asyncio.BaseEventLoop.call_soon_threadsafe = told_first
+
+    class SlowNumpy:
+        "Its import takes until the call is cancelled."
+
+        def find_spec(self, name, path, target=None):
+            if name == "numpy":
+                print("imports", flush=True)
+                while not told:
+                    pass
+
+    sys.meta_path.insert(0, SlowNumpy())
+
+    @slotring.handler
+    async def hold(request):
+        await asyncio.get_running_loop().create_future()
+
+    @slotring.handler
+    def echo(request):
+        return request
+"""
+
+
+def test_a_call_that_is_cancelled_before_its_task_starts_is_ended_too(wide):
+    worker = wide.start_worker(LATE_START, *ASYNCIO)
+    ticket = wide.start_tensors("hold", [("|u1", (1,), b"x", "")])
+    wait_until(lambda: "imports" in worker.stdout, "the request's conversion")
+    wide.harness.abandon(ticket)
+    assert wide.call("echo", 1) == 1
+    wide.end_worker(worker)

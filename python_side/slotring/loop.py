@@ -156,6 +156,10 @@ class LoopServer:
             self._leave_if_done()
 
     def _leave_if_done(self) -> None:
+        if self._worker.stopped:
+            # By SIGTERM, whose exception may have ended one call only, not the loop.
+            for task in self._tasks.values():
+                self._loop.call_soon(task.cancel)
         if self._running or not self._worker.may_leave:
             if self._worker.draining and not self._running:
                 self._loop.call_later(_DRAIN_LOOK_S, self._look_while_draining)

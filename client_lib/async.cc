@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <deque>
 #include <mutex>
 #include <new>
@@ -20,8 +19,6 @@ namespace slotring {
 using internal::AsyncCalls;
 
 namespace {
-
-constexpr std::align_val_t kReplyAlignment{64};  // as in a slot
 
 void begin(internal::ClientCore& core, std::string_view method, Payload payload,
            const CallOptions& options, AsyncCalls::Placement placement, OnReply on_reply) {
@@ -40,27 +37,21 @@ void OnReply::operator()(Result<Reply> reply) {
 Reply& Reply::operator=(Reply&& other) noexcept {
   if (this == &other) return *this;
   lease_ = std::move(other.lease_);  // first: keeps_ may be what its slot lies in
+  owned_ = std::move(other.owned_);
   view_ = other.view_;
   keeps_ = std::move(other.keeps_);
   return *this;
 }
 
 Result<Reply> Reply::copied() && {
-  const std::size_t bytes = view_.bytes.size();
-  if (bytes != 0) {
-    void* copy = ::operator new(bytes, kReplyAlignment, std::nothrow);
-    if (copy == nullptr) {
-      return Error{ErrorCode::kOutOfMemory,
-                   "no memory for a copy of the reply of " + std::to_string(bytes) + " bytes"};
-    }
-    std::memcpy(copy, view_.bytes.data(), bytes);
-    keeps_ = std::shared_ptr<const void>(copy, [](const void* last) {
-      ::operator delete(const_cast<void*>(last), kReplyAlignment);
-    });
-    view_.bytes = {static_cast<const std::byte*>(copy), bytes};
+  try {
+    OwnedPayload copy(view_);
+    lease_.release();
+    return Reply(std::move(copy));
+  } catch (const std::bad_alloc&) {
+    return Error{ErrorCode::kOutOfMemory, "no memory for a copy of the reply of " +
+                                              std::to_string(view_.bytes.size()) + " bytes"};
   }
-  lease_.release();
-  return std::move(*this);
 }
 
 std::future<Result<Reply>> Client::call_async(std::string_view method, Payload payload,

@@ -121,7 +121,7 @@ Status AsyncCalls::try_send(Call& call, Payload payload) {
   core_.have_owner_rung(*call.lease);
   // Before the call is sent, and may end.
   if (call.stop.stop_possible() && !call.stirs) call.stirs.emplace(call.stop, Stir{this});
-  return send(*call.lease, call.method, payload);
+  return send_request(*call.lease, call.method, payload);
 }
 
 // REQUIRES: it was sent, and is counted as under way.
@@ -138,7 +138,7 @@ void AsyncCalls::put_in_place(CallPtr call) {
 }
 
 void AsyncCalls::enqueue(CallPtr call, Payload payload) {
-  const std::size_t bytes = payload.data().size();
+  const std::uint64_t bytes = OwnedPayload::bytes_of(payload);
   std::optional<Error> refusal;
   if (bytes > core_.request_area_bytes()) {
     refusal = Error{ErrorCode::kPayloadTooLarge,
@@ -158,7 +158,7 @@ void AsyncCalls::enqueue(CallPtr call, Payload payload) {
   }
   if (!refusal) {
     try {
-      call->copy.assign(payload.data().begin(), payload.data().end());
+      call->copy = OwnedPayload(payload);
     } catch (const std::bad_alloc&) {
       refusal = Error{.code = ErrorCode::kOutOfMemory,
                       .message = "no memory for the payload of a call that waits for a slot",
@@ -166,7 +166,7 @@ void AsyncCalls::enqueue(CallPtr call, Payload payload) {
     }
   }
   if (refusal) return refuse(std::move(call), *std::move(refusal));
-  call->payload = payload.moved_to(call->copy);
+  call->payload = call->copy.payload();
   if (call->stop.stop_possible() && !call->stirs) call->stirs.emplace(call->stop, Stir{this});
   note_deadline(*call);
   const MonotonicNs deadline = call->deadline;
@@ -296,7 +296,7 @@ void AsyncCalls::end_given_up_in_queue() {
         continue;
       }
       call->refusal = std::move(wanted).error();
-      queued_bytes_ -= call->copy.size();
+      queued_bytes_ -= call->copy.data().size();
       ended.push_back(std::move(call));
     }
     std::erase(queue_, nullptr);
@@ -359,7 +359,7 @@ AsyncCalls::CallPtr AsyncCalls::take_first() {
     const std::lock_guard lock(mutex_);
     call = std::move(queue_.front());
     queue_.pop_front();
-    queued_bytes_ -= call->copy.size();
+    queued_bytes_ -= call->copy.data().size();
   }
   call->copy = {};  // sent, or never to be
   return call;

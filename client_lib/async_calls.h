@@ -67,7 +67,7 @@ class AsyncCalls {
     std::uint16_t method_id = 0;
     std::optional<CircuitBreaker::Ticket> admitted;  // by the breaker
     Payload payload;                                 // in `copy`, while it is queued
-    std::vector<std::byte> copy;
+    OwnedPayload copy;
     std::optional<Lease> lease;
     std::optional<Error> refusal;  // how it ended before it was sent
     std::optional<std::stop_callback<Stir>> stirs;

@@ -64,7 +64,7 @@ void Lease::release() {
   if (core_ != nullptr) core_->release(*this);
 }
 
-Client::Client(std::unique_ptr<ClientCore> core) : core_(std::move(core)) {}
+Client::Client(std::shared_ptr<ClientCore> core) : core_(std::move(core)) {}
 Client::Client(Client&&) noexcept = default;
 Client& Client::operator=(Client&& other) noexcept {
   if (this == &other) return *this;

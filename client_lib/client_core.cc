@@ -59,20 +59,18 @@ Status send_tensors(Lease& lease, std::string_view method, const Payload& payloa
 
 }  // namespace
 
-Result<ReplyView> exchange(Lease& lease, std::string_view method, Payload payload) {
-  if (payload.kind() == PayloadKind::kTensors) [[unlikely]] {
-    if (Status sent = send_tensors(lease, method, payload); !sent) return std::move(sent).error();
-    return lease.wait();
-  }
+Status send_request(Lease& lease, std::string_view method, Payload payload) {
+  if (payload.kind() == PayloadKind::kTensors) [[unlikely]]
+    return send_tensors(lease, method, payload);
   const std::span<const std::byte> data = payload.data();
   Result<std::span<std::byte>> space = lease.request(data.size());
   if (!space) return std::move(space).error();
   if (!data.empty()) std::memcpy(space->data(), data.data(), data.size());
-  return lease.submit(method, payload.kind(), data.size());
+  return lease.submit(method, payload.kind(), data.size(), payload.table_type());
 }
 
 Result<ReplyView> exchange(Lease& lease, std::string_view method, Payload payload) {
-  if (Status sent = send(lease, method, payload); !sent) return std::move(sent).error();
+  if (Status sent = send_request(lease, method, payload); !sent) return std::move(sent).error();
   return lease.wait();
 }
 
@@ -241,6 +239,9 @@ Status ClientCore::submit(Lease& lease, std::string_view method, PayloadKind kin
   if (method.empty() || method.size() > layout::kMaxNameBytes) {
     return misuse("a method's name has 1 to 63 bytes");
   }
+  if ((kind == PayloadKind::kTable) == parts.table_type.empty()) {
+    return misuse("a table, and nothing else, goes with the fully qualified name of its type");
+  }
   if (kind == PayloadKind::kTensors && parts.tensors.empty()) {
     return misuse("tensors are made by empty(), and sent by submit(method)");
   }
@@ -249,10 +250,16 @@ Status ClientCore::submit(Lease& lease, std::string_view method, PayloadKind kin
   shm::FrameHead head{call_id_of(lease), lease.deadline_ns_, lease.generation_, id,
                       static_cast<wire::PayloadKind>(kind)};
   // An unknown method still goes to the worker, by its name, which can say what it has.
-  const shm::RareHead rare{.method_name = id == 0 ? method : std::string_view(),
-                           .session = side.session,
-                           .tensors = parts.tensors,
-                           .value_bytes = parts.value_bytes};
+  shm::RareHead rare{.method_name = id == 0 ? method : std::string_view(),
+                     .session = side.session,
+                     .table_type = parts.table_type,
+                     .tensors = parts.tensors,
+                     .value_bytes = parts.value_bytes};
+  // No tools for a call that no thread waits for, which would answer. Acquire: partner of the
+  // release in add_tool().
+  if (lease.submit_flags_ == 0) side.tools = tools_.load(std::memory_order_acquire);
+  if (side.attends != 0 || side.tools != nullptr) [[unlikely]]
+    begin_lanes(lease, head, rare);
   if (Status committed = side.writer.commit(head, bytes, rare); !committed) {
     return committed;
   }

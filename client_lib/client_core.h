@@ -80,6 +80,52 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
   Result<ReplyView> wait(Lease& lease);
   void release(Lease& lease);
 
+  // Lanes (schemas/area_layout.h). The caller of a claimed lease says before submit() that it
+  // attends to a stream, and how large the windows may be.
+  void attend_to_stream(const Lease& lease, std::uint8_t flags, std::uint64_t window_bytes);
+  // Of a submitted call that attends to something.
+  shm::CallLanes& lanes(const Lease& lease) { return *sides_[lease.slot_].lanes; }
+  // Null: the call's client has no tools.
+  ToolDesk* desk(const Lease& lease) {
+    return sides_[lease.slot_].tools == nullptr ? nullptr : sides_[lease.slot_].desk.get();
+  }
+  // Wakes the worker, if it waits for the caller. After each commit to, or release of, a lane.
+  void tell_worker(const Lease& lease) const;
+  // kReady: what the caller waited for is there. kReplied: the call has ended, and it is not.
+  // kGivenUp: at the deadline, or by a stop. kUnserved: nobody is left who would reply. kBroken:
+  // the worker broke the rules, and ToolDesk::error() says how.
+  enum class WaitEnd { kReady, kReplied, kGivenUp, kUnserved, kBroken };
+  // Waits until `ready`, which looks at the call's lanes. Threads that wait for the same call have
+  // a `waiting` each.
+  WaitEnd await_lanes(const Lease& lease, shm::AdaptiveWait& waiting, shm::MonotonicNs deadline,
+                      const std::function<bool()>& ready);
+  // Ends such waits in other threads, which then look again.
+  void wake_caller(const Lease& lease) const;
+  // How a submitted call ended, whose wait ended otherwise than kReady: the second half of wait().
+  Result<ReplyView> end_wait(Lease& lease, WaitEnd end);
+  // From now on the lease counts the errors of its call.
+  void count_errors_of(const Lease& lease) { sides_[lease.slot_].mark.errors_count = true; }
+  // Ends a submitted call whose outcome nobody needs; counts it as this.
+  void end_unread(Lease& lease, ErrorCategory outcome);
+  // Whether the call of a submitted lease has not ended.
+  bool is_under_way(const Lease& lease) const {
+    return awaits_reply(lease, shm::load_slot(pool_.word(lease.slot_)));
+  }
+  // Why a call that was waited for is given up, that a worker had started.
+  Error given_up_error(const Lease& lease) const {
+    return given_up_error(lease, shm::SlotState::kRunning);
+  }
+  static shm::MonotonicNs deadline_of(const Lease& lease) { return lease.deadline_ns_; }
+  static std::uint32_t generation_of(const Lease& lease) { return lease.generation_; }
+  static bool stop_requested(const Lease& lease) { return lease.stop_.stop_requested(); }
+
+  // Tools. Calls that are submitted later answer to it. Errors: those of Client::add_tool().
+  Status add_tool(std::string_view name, Tool tool);
+  bool has_tools() const { return tools_.load(std::memory_order_relaxed) != nullptr; }
+  void count_nested(std::string_view method, ErrorCategory outcome, shm::MonotonicNs started) {
+    count(CallStatistics::row_of(method_id(method)), {}, outcome, started);
+  }
+
   // For calls that no thread sleeps for (async_calls.h), all of which never block.
   // Claims; nothing when no slot is free, or others wait already. Errors: FORKED, NOT_ATTACHED,
   // CANCELLED.
@@ -204,7 +250,9 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
   // Why a wait was given up for a call that end_call() ended in this state.
   Error given_up_error(const Lease& lease, shm::SlotState ended_in) const;
   Result<ReplyView> wait_and_read(Lease& lease);
-  Result<ReplyView> end_wait(Lease& lease, WaitEnd end);
+  Result<ReplyView> conclude(Lease& lease, WaitEnd end);
+  // Of a call whose worker broke the rules.
+  Error break_off(Lease& lease);
   Result<ReplyView> read_reply(Lease& lease, const shm::SlotWord& replied);
   Error fail(Error error) const;  // counts it
 
@@ -229,8 +277,8 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
 };
 
 // Sends `payload` in the lease's slot. Errors: those of Lease's steps.
-Status send(Lease& lease, std::string_view method, Payload payload);
-// The same, and waits for the reply.
+Status send_request(Lease& lease, std::string_view method, Payload payload);
+// The same, and waits for the reply. Errors: those of Lease's steps.
 Result<ReplyView> exchange(Lease& lease, std::string_view method, Payload payload);
 
 // What deadline a timeout means, from `now` on.

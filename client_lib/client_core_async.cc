@@ -72,10 +72,7 @@ std::optional<Result<ReplyView>> ClientCore::try_wait(Lease& lease, Look look) {
       return std::nullopt;
     }
   }
-  const CallMark mark = sides_[lease.slot_].mark;  // as in wait()
-  Result<ReplyView> reply = end_wait(lease, end);
-  count_lease(mark, reply ? ErrorCategory::kNone : reply.error().category());
-  return reply;
+  return end_wait(lease, end);
 }
 
 Result<AsyncCalls*> ClientCore::async() {

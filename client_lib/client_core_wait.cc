@@ -120,10 +120,14 @@ Result<ReplyView> ClientCore::wait(Lease& lease) {
 }
 
 Result<ReplyView> ClientCore::wait_and_read(Lease& lease) {
-  return end_wait(lease, await_reply(lease));
+  const WaitEnd end = await_reply(lease);
+  // A peer that broke the rules while its call asked for tools.
+  if (end == WaitEnd::kBroken) [[unlikely]]
+    return fail(break_off(lease));
+  return conclude(lease, end);
 }
 
-Result<ReplyView> ClientCore::end_wait(Lease& lease, WaitEnd end) {
+Result<ReplyView> ClientCore::conclude(Lease& lease, WaitEnd end) {
   if (end != WaitEnd::kReplied) {
     const shm::SeatIndex seat = joined_.segment->seat_of(lease.slot_);
     const SlotState ended_in = end_call(lease);
@@ -189,23 +193,21 @@ Result<ReplyView> ClientCore::read_reply(Lease& lease, const SlotWord& replied) 
   if (frame && frame->head.call_id != call_id_of(lease) && !unread) {
     frame = Error{ErrorCode::kBadFrame, "the reply's frame is of another call"};
   }
-  ReplyView view;
-  if (!frame) {
-    error = std::move(frame).error();
-  } else if (!error) {
-    Result<ReplyView> read = view_of(*frame, sides_[lease.slot_].reply_tensors);
-    if (!read) {
-      error = std::move(read).error();
-    } else {
-      view = *read;
-    }
-  }
+  Result<ReplyView> view = frame ? view_of(*frame, sides_[lease.slot_].reply_tensors)
+                                 : Result<ReplyView>(std::move(frame).error());
+  if (!view) error = std::move(view).error();
   if (error) {
     release(lease);
     return fail(*std::move(error));
   }
   joined_.segment->client(owner_).calls.fetch_add(1, std::memory_order_relaxed);
   return view;
+}
+
+Error ClientCore::break_off(Lease& lease) {
+  Error error = sides_[lease.slot_].desk->error();
+  release(lease);
+  return error;
 }
 
 }  // namespace slotring::internal

@@ -51,6 +51,12 @@ Result<ReplyView> view_of(const shm::Frame& frame, std::vector<Tensor>& into) {
   ReplyView view{.kind = static_cast<PayloadKind>(frame.head.kind), .bytes = frame.payload};
   if (frame.head.kind <= wire::PayloadKind::Value) [[likely]]
     return view;
+  if (frame.head.kind == wire::PayloadKind::Table) {
+    if (frame.rare != nullptr && frame.rare->table_type() != nullptr) {
+      view.table_type = frame.rare->table_type()->string_view();  // in the reader's copy
+    }
+    return view;
+  }
   if (frame.head.kind != wire::PayloadKind::Tensors) {
     return Error{ErrorCode::kBadFrame, "the reply's payload is of an unknown kind"};
   }

@@ -105,7 +105,7 @@ Result<std::optional<ReplyView>> StreamCall::take() {
     return end_with(Error{ErrorCode::kBadFrame, "a frame in a stream is of another lane's kind"});
   }
   if (std::optional<Error> error = shm::error_of(frame->frame)) return end_with(*std::move(error));
-  Result<ReplyView> view = view_of(frame->frame);
+  Result<ReplyView> view = view_of(frame->frame, item_tensors_);
   if (!view) return end_with(std::move(view).error());
   return std::optional<ReplyView>(*view);
 }

@@ -49,6 +49,8 @@ class StreamCall {
   // Who has the writing end. kClosing: a writer is at it, and the reading end waits to close it.
   enum Writing : std::uint32_t { kIdle, kWriting, kClosing, kClosed };
 
+  std::vector<Tensor> item_tensors_;  // of the item that next() returned
+
   void release_read();
   bool batch_is_read() const;
   bool is_late() const;

@@ -14,6 +14,7 @@
 namespace slotring::internal {
 
 using layout::LaneFrameKind;
+using shm::earlier;
 using shm::kNever;
 using shm::MonotonicNs;
 using WaitEnd = ClientCore::WaitEnd;
@@ -138,10 +139,11 @@ Status ToolDesk::answer(const Lease& lease, const shm::LaneFrame& frame) {
   if (rare == nullptr || rare->method_name() == nullptr) {
     return break_rules("a tool is called without a name");
   }
-  const Result<ReplyView> view = view_of(frame.frame);
+  std::vector<Tensor> tensors;
+  const Result<ReplyView> view = view_of(frame.frame, tensors);
   if (!view) return break_rules(view.error().message);
   const std::string name = rare->method_name()->str();
-  const OwnedPayload argument = copy_of(*view);
+  const OwnedPayload argument = OwnedPayload(*view);
   const std::uint64_t call_id = frame.frame.head.call_id;
   const MonotonicNs deadline =
       earlier(ClientCore::deadline_of(lease), frame.frame.head.deadline_ns);

@@ -1,20 +1,10 @@
 #include "slotring/tools.h"
 
-#include <cstring>
-
 #include "client_lib/shm/futex.h"
 #include "client_lib/shm/value.h"
 #include "slotring/lease.h"
 
 namespace slotring {
-
-Payload::Payload(const OwnedPayload& owned) : data_(owned.data()), kind_(owned.kind()) {}
-
-OwnedPayload::OwnedPayload(Payload payload) : size_(payload.data().size()), kind_(payload.kind()) {
-  if (size_ == 0) return;
-  bytes_.reset(static_cast<std::byte*>(::operator new[](size_, kAlignment)));
-  std::memcpy(bytes_.get(), payload.data().data(), size_);
-}
 
 Result<std::vector<std::uint8_t>> ToolCall::value() const {
   if (kind() == PayloadKind::kTensors) return view().value();

@@ -105,7 +105,7 @@ class WorkerSeat {
   Result<std::span<std::byte>> reply_space(const RunningCall& call, std::uint64_t bytes);
 
   // Ends the call with `bytes` of reply, written to reply_space() before.
-  // `parts`: what they consist of, where the kind alone does not say it.
+  // `parts`: what the payload consists of, where its kind alone does not say it.
   Status reply(const RunningCall& call, wire::PayloadKind kind, std::uint64_t bytes,
                const RareHead& parts = {});
   // Ends the call with an error.

@@ -115,7 +115,8 @@ Status Channel::send_to(PayloadSink& sink, PyObject* item) {
   if (!written) return written.error();
   shm::FrameHead head = head_of(*call_, call_->head.call_id);
   head.kind = written->kind;
-  Status sent = lanes().stream_out.commit(LaneFrameKind::kItem, head, written->bytes);
+  Status sent =
+      lanes().stream_out.commit(LaneFrameKind::kItem, head, written->bytes, written->parts());
   if (sent) server_->seat().tell_caller(*call_);
   return sent;
 }

@@ -1,5 +1,8 @@
 #include "python_side/native/context.h"
 
+#include "python_side/native/channel.h"
+#include "python_side/native/error.h"
+#include "python_side/native/module.h"
 #include "python_side/native/tensor_objects.h"
 
 namespace slotring::python {
@@ -57,13 +60,6 @@ PyObject* get_cancelled(PyObject* self, void* /*closure*/) {
   return PyBool_FromLong(gone ? 1 : 0);
 }
 
-PyObject* raise_from_tensors(const Error& error) {
-  const Ref code =
-      Ref::steal(Py_BuildValue("(is)", static_cast<int>(error.code), error.message.c_str()));
-  const Ref raised = code ? call_tensors("fail", code.get()) : Ref();
-  return nullptr;
-}
-
 PyObject* make_empty(PyObject* self, PyObject* arguments, PyObject* keywords) {
   static const char* names[] = {"shape", "dtype", nullptr};
   PyObject* shape_object = nullptr;
@@ -82,8 +78,39 @@ PyObject* make_empty(PyObject* self, PyObject* arguments, PyObject* keywords) {
     return nullptr;
   }
   Result<Ref> view = context->arrays->empty(*context->call, *dtype, *shape);
-  if (!view) return raise_from_tensors(view.error());
+  if (!view) return raise_call_error(view.error());
   return array_over(view->get()).release();
+}
+
+// The call's channel, if the call has what it is wanted for; else one that has nothing.
+Ref channel_for(PyObject* self, std::uint8_t flags) {
+  const Context* context = as_context(self);
+  if (context->channel != nullptr && (context->flags & flags) != 0) {
+    return Ref::share(context->channel);
+  }
+  const auto* state = static_cast<ModuleState*>(PyType_GetModuleState(Py_TYPE(self)));
+  return new_channel(state->channel_type, nullptr, nullptr);
+}
+
+PyObject* get_incoming(PyObject* self, void* /*closure*/) {
+  return channel_for(self, static_cast<std::uint8_t>(wire::FrameFlags::WritesStream)).release();
+}
+
+PyObject* get_outgoing(PyObject* self, void* /*closure*/) {
+  return channel_for(self, static_cast<std::uint8_t>(wire::FrameFlags::ReadsStream)).release();
+}
+
+PyObject* get_tools(PyObject* self, void* /*closure*/) {
+  Context* context = as_context(self);
+  if (context->tools == nullptr) {
+    const Ref module = Ref::steal(PyImport_ImportModule("slotring.tools"));
+    const Ref channel =
+        channel_for(self, static_cast<std::uint8_t>(wire::FrameFlags::AnswersTools));
+    if (!module || !channel) return nullptr;
+    context->tools = PyObject_CallMethod(module.get(), "Tools", "OO", channel.get(),
+                                         context->handler != nullptr ? context->handler : Py_None);
+  }
+  return Ref::share(context->tools).release();
 }
 
 void deallocate(PyObject* self) {
@@ -148,9 +175,13 @@ Ref new_context(PyTypeObject* context_type, const shm::WorkerSeat& seat,
   context->seat = &seat;
   context->call = &call;
   context->arrays = nullptr;
-  context->method = Ref::share(method).release();
-  context->session = Ref::share(session).release();
-  context->broadcast_key = Ref::share(broadcast_key).release();
+  context->method = Ref::share(facts.method).release();
+  context->session = Ref::share(facts.session).release();
+  context->broadcast_key = Ref::share(facts.broadcast_key).release();
+  context->handler = facts.handler;
+  context->channel = Ref::share(facts.channel).release();
+  context->tools = nullptr;
+  context->flags = call.head.flags;
   context->call_id = call.head.call_id;
   context->deadline_ns = call.head.deadline_ns;
   return Ref::steal(as_object(context));
@@ -160,6 +191,7 @@ void end_context(PyObject* context) {
   as_context(context)->seat = nullptr;
   as_context(context)->call = nullptr;
   as_context(context)->arrays = nullptr;
+  as_context(context)->handler = nullptr;
 }
 
 void give_arrays(PyObject* context, ReplyArrays& arrays) { as_context(context)->arrays = &arrays; }

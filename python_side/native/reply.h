@@ -40,11 +40,12 @@ struct TensorParts {
 struct WrittenReply {
   wire::PayloadKind kind;
   std::uint64_t bytes;
+  std::string_view table_type = {};                 // of a table
   std::shared_ptr<const TensorParts> tensors = {};  // of kind Tensors
 
   // For its envelope; lives as long as this.
   shm::RareHead parts() const {
-    if (tensors == nullptr) return {};
+    if (tensors == nullptr) return {.table_type = table_type};
     return {.tensors = tensors->heads, .value_bytes = tensors->value_bytes};
   }
 };

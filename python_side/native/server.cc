@@ -9,6 +9,7 @@
 #include "python_side/native/call_session.h"
 #include "python_side/native/channel.h"
 #include "python_side/native/context.h"
+#include "python_side/native/table.h"
 #include "python_side/native/tensor_objects.h"
 #include "python_side/native/value.h"
 
@@ -45,7 +46,7 @@ Error broadcast_only(const Method& method) {
 Server::Server(shm::WorkerSeat seat, const Types& types)
     : seat_(std::move(seat)),
       pulse_(seat_),
-      views_(seat_, area_type),
+      views_(seat_, types.area),
       arrays_(seat_, views_),
       settings_(seat_),
       types_(types),
@@ -143,6 +144,10 @@ Status Server::begin(ServedCall& served) {
     if (!session) return std::move(session).error();
     served.session = *std::move(session);
   }
+  if (call.head.flags != 0) [[unlikely]] {
+    served.channel = new_channel(types_.channel, this, &call);
+    if (!served.channel) return take_exception(ErrorCode::kInternal);
+  }
   PyObject* table = served.method->request_table.get();
   Result<Ref> argument =
       table == nullptr ? open_request(call) : open_table(table, call, slow_path_.describe.get());
@@ -153,9 +158,11 @@ Status Server::begin(ServedCall& served) {
 
 PyObject* Server::context_of(ServedCall& served) {
   if (!served.context) {
-    served.context =
-        new_context(context_type_, seat_, served.running, served.method->name_object.get(),
-                    served.session ? served.session.get() : Py_None);
+    served.context = new_context(types_.context, seat_, served.running,
+                                 {.method = served.method->name_object.get(),
+                                  .session = served.session ? served.session.get() : Py_None,
+                                  .handler = served.method->handler.get(),
+                                  .channel = served.channel.get()});
     if (served.context) give_arrays(served.context.get(), arrays_);
   }
   return served.context.get();
@@ -187,6 +194,9 @@ Result<WrittenReply> Server::write_result(ServedCall& served, PyObject* result) 
   const shm::RunningCall& call = served.running;
   if (std::optional<Error> returned = exception_error(result)) return *std::move(returned);
   SlotSink sink(seat_, call, arrays_, served.method->name);
+  if (PyObject* table = served.method->reply_table.get(); table != nullptr) [[unlikely]] {
+    return write_table(sink, table, result);
+  }
   // The request sent back as it is, unless the handler released it.
   if (result == served.argument.get() && call.head.kind == wire::PayloadKind::Bytes &&
       views_.viewed(call)) {
@@ -200,6 +210,7 @@ Result<Ref> Server::run_nested(const shm::RunningCall& nested, Ref argument, PyO
   served.method = find(nested);
   if (served.method == nullptr) return no_such_method(nested);
   if (served.method->broadcast_only) return broadcast_only(*served.method);
+  if (served.method->tables()) return no_tables_here(served.method->name, "a call made by a tool");
   served.argument = std::move(argument);
   served.channel = Ref::share(channel);
   Result<Ref> result = call_handler(served);
@@ -307,6 +318,8 @@ Result<Ref> Server::open_request(const shm::RunningCall& call) {
       return read_request_value(call);
     case wire::PayloadKind::Tensors:
       return read_request_tensors(call);
+    case wire::PayloadKind::Table:
+      return unexpected_table(call, find(call)->name);
     default:
       return kind_not_taken(call.head.kind);
   }

@@ -39,8 +39,12 @@ struct Method {
   Ref name_object;  // the same, as a str
   Ref handler;      // handler(request) or handler(request, context)
   bool wants_context;
-  bool broadcast_only;       // made by settings, refused to plain calls
-  bool takes_calls = false;  // handler(call): it ends the call itself, and may take more
+  bool broadcast_only;  // made by settings, refused to plain calls
+  bool takes_calls;     // handler(call): it ends the call itself, and may take more
+  Ref request_table;    // a TableSchema (table.h); null for none
+  Ref reply_table;
+
+  bool tables() const { return request_table || reply_table; }
 };
 
 // Python functions for what is rare. See slotring/errors.py.

@@ -9,6 +9,7 @@
 #include "python_side/native/context.h"
 #include "python_side/native/error.h"
 #include "python_side/native/server.h"
+#include "python_side/native/table.h"
 
 namespace slotring::python {
 
@@ -85,6 +86,7 @@ Ref WorkerSettings::outcomes() const {
 std::optional<Error> make_setting(const Method& method, const shm::Setting& setting,
                                   const shm::WorkerSeat& seat, PyTypeObject* context_type,
                                   PyObject* describe) {
+  if (method.tables()) return no_tables_here(method.name, "a broadcast");
   const Result<Ref> argument =
       private_argument(static_cast<wire::PayloadKind>(setting.kind), setting.payload);
   if (!argument) return argument.error();

@@ -158,6 +158,12 @@ Error unexpected_table(const shm::RunningCall& call, std::string_view method) {
                    "; its handler says which it takes by @slotring.handler(request=...)"};
 }
 
+Error no_tables_here(std::string_view method, std::string_view what) {
+  return Error{ErrorCode::kTableInvalid, "the method '" + std::string(method) +
+                                             "' takes or gives tables, which " + std::string(what) +
+                                             " cannot carry"};
+}
+
 Result<WrittenReply> write_table(PayloadSink& sink, PyObject* schema, PyObject* reply) {
   const shm::TableSchema& tables = tables_of(schema);
   if (PyObject_CheckBuffer(reply) == 0) return not_a_table(tables.root(), reply);

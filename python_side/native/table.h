@@ -22,6 +22,8 @@ extern PyType_Spec table_schema_spec;
 Result<Ref> open_table(PyObject* schema, const shm::RunningCall& call, PyObject* describe);
 // Of a table whose handler takes none.
 Error unexpected_table(const shm::RunningCall& call, std::string_view method);
+// Of a method with tables that is called by `what`, which carries none.
+Error no_tables_here(std::string_view method, std::string_view what);
 
 // Writes a finished buffer, which the handler returned, as a table of `schema`, which must outlive
 // what is returned. Errors: REPLY_NOT_CONVERTIBLE, with the reason; those of sink.space().

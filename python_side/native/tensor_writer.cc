@@ -116,7 +116,7 @@ class TensorWriting {
     }
     parts_->heads = shm::heads_of(parts_->placed);
     parts_->value_bytes = value_.size();
-    return WrittenReply{wire::PayloadKind::Tensors, bytes, parts_};
+    return WrittenReply{wire::PayloadKind::Tensors, bytes, {}, parts_};
   }
 
   PayloadSink& sink_;

@@ -90,13 +90,22 @@ bool parse_method(PyObject* item, PyTypeObject* table_type, Method& into) {
   int wants_context = 0;
   int broadcast_only = 0;
   int takes_calls = 0;
-  if (!PyArg_ParseTuple(item, "UOpp|p", &name, &handler, &wants_context, &broadcast_only,
-                        &takes_calls)) {
+  PyObject* request_table = nullptr;
+  PyObject* reply_table = nullptr;
+  if (!PyArg_ParseTuple(item, "UOpppOO", &name, &handler, &wants_context, &broadcast_only,
+                        &takes_calls, &request_table, &reply_table)) {
     return false;
   }
-  into = Method{text_of(name),      Ref::share(name),    Ref::share(handler),
-                wants_context != 0, broadcast_only != 0, takes_calls != 0};
-  return true;
+  into = Method{text_of(name),
+                Ref::share(name),
+                Ref::share(handler),
+                wants_context != 0,
+                broadcast_only != 0,
+                takes_calls != 0,
+                {},
+                {}};
+  return parse_table(request_table, table_type, into.request_table) &&
+         parse_table(reply_table, table_type, into.reply_table);
 }
 
 PyObject* publish_methods(PyObject* self, PyObject* arguments) {

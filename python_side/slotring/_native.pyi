@@ -172,14 +172,24 @@ class Worker:
         """Names the call that serve() runs; 0 when it runs none."""
     def publish(
         self,
-        methods: list[tuple[str, Callable[..., Any], bool, bool, bool]],
+        methods: list[
+            tuple[
+                str,
+                Callable[..., Any],
+                bool,
+                bool,
+                bool,
+                TableSchema | None,
+                TableSchema | None,
+            ]
+        ],
         runtime: str,
         timeout_s: float,
         /,
     ) -> None:
-        """Says Ready with (name, handler, wants_context, broadcast_only, takes_calls) of each, and
-        waits until it is published. A handler that takes calls is called as handler(call), and ends
-        it."""
+        """Says Ready with (name, handler, wants_context, broadcast_only, takes_calls,
+        request_table, reply_table) of each, and waits until it is published. A handler that takes
+        calls is called as handler(call), and ends it."""
     def fail_setup(self, python_type: str, message: str, traceback: str, /) -> None: ...
     def serve(self) -> None:
         """After prepare(). Serves calls until drained or stopped; raises what a signal's handler raises."""

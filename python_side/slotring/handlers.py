@@ -36,6 +36,8 @@ class _Mark(NamedTuple):
     role: str
     name: str
     broadcast: bool = False
+    request: Table | None = None
+    reply: Table | None = None
     batch: Batch | None = None
 
 
@@ -54,7 +56,7 @@ class Method(NamedTuple):
     def served(self) -> tuple[Any, ...]:
         """As Worker.publish() takes it."""
         tables = (table and table.schema for table in (self.request, self.reply))
-        return (self.name, self.call, self.wants_context, self.broadcast, *tables)
+        return (self.name, self.call, self.wants_context, self.broadcast, self.takes_calls, *tables)
 
     @property
     def takes_calls(self) -> bool:
@@ -66,10 +68,22 @@ class Method(NamedTuple):
 def handler(function: Function, /) -> Function: ...
 @overload
 def handler(
-    name: str | None = None, /, *, broadcast: bool = False, batch: Batch | None = None
+    name: str | None = None,
+    /,
+    *,
+    broadcast: bool = False,
+    batch: Batch | None = None,
+    request: Table | None = None,
+    reply: Table | None = None,
 ) -> Callable[[Function], Function]: ...
 def handler(
-    function_or_name: Any = None, /, *, broadcast: bool = False, batch: Batch | None = None
+    function_or_name: Any = None,
+    /,
+    *,
+    broadcast: bool = False,
+    batch: Batch | None = None,
+    request: Table | None = None,
+    reply: Table | None = None,
 ) -> Any:
     """Makes a function a method of the pool, by its own name or the one given.
 
@@ -92,16 +106,27 @@ def handler(
     of the requests that wait at its worker, and returns a list of as many replies. An exception in
     that list fails its own call, one that is raised fails all. It has no context; its calls have
     no session and no stream.
+
+    With ``request=`` a :func:`slotring.table`, it takes tables of that type: they are verified
+    before it sees them, and a call with anything else ends with TABLE_INVALID. With ``reply=`` one,
+    it returns finished buffers of that type, as ``builder.Output()`` gives them, which are verified
+    too.
     """
     for table in (request, reply):
         if table is not None and not isinstance(table, Table):
             raise TypeError(f"request= and reply= take a slotring.table(...), not {table!r}")
     if broadcast and (request or reply):
         raise TypeError("a broadcast carries bytes or a value, and no table")
-    options = {"broadcast": broadcast, "request": request, "reply": reply}
+    if batch is not None:
+        if not isinstance(batch, Batch):
+            raise TypeError(f"batch= takes a slotring.Batch, not {batch!r}")
+        batch.check()
+        if broadcast:
+            raise TypeError("a broadcast is one call: it cannot be a batch")
+    options = {"broadcast": broadcast, "batch": batch, "request": request, "reply": reply}
     if function_or_name is None or isinstance(function_or_name, str):
-        return lambda function: _mark(function, "handler", function_or_name, broadcast, batch)
-    return _mark(function_or_name, "handler", None, broadcast, batch)
+        return lambda function: _mark(function, "handler", function_or_name, **options)
+    return _mark(function_or_name, "handler", None, **options)
 
 
 def setup(function: Function) -> Function:
@@ -173,19 +198,7 @@ def as_method(name: str, function: Callable[..., Any]) -> Method:
     return _method(_Mark("handler", name), function, None)
 
 
-def _mark(
-    thing: Any,
-    role: str,
-    name: str | None,
-    broadcast: bool = False,
-    batch: Batch | None = None,
-) -> Any:
-    if batch is not None:
-        if not isinstance(batch, Batch):
-            raise TypeError(f"batch= takes a slotring.Batch, not {batch!r}")
-        batch.check()
-        if broadcast:
-            raise TypeError("a broadcast is one call: it cannot be a batch")
+def _mark(thing: Any, role: str, name: str | None, **options: Any) -> Any:
     if role == "service" and not isinstance(thing, type):
         raise TypeError(f"@slotring.service is for classes, not for {thing!r}")
     if role != "service" and (isinstance(thing, type) or not callable(_function_of(thing))):
@@ -196,7 +209,7 @@ def _mark(
     if not 1 <= len(name.encode("utf-8", "replace")) <= MAX_NAME_BYTES:
         raise ValueError(f"a method's name takes 1 to {MAX_NAME_BYTES} bytes: {name!r}")
     try:
-        setattr(thing, _MARK, _Mark(role, name, broadcast, batch))
+        setattr(thing, _MARK, _Mark(role, name, **options))
     except AttributeError:
         raise TypeError(f"{thing!r} cannot be marked; wrap it in a function of yours") from None
     return thing
@@ -262,6 +275,8 @@ def _method(mark: _Mark, function: Callable[..., Any], loop: Coroutines | None) 
     streams = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
     if streams and mark.broadcast:
         raise TypeError(f"the handler {name!r} streams: nobody reads what a broadcast yields")
+    if streams and mark.reply:
+        raise TypeError(f"the handler {name!r} is a generator: what it yields is no table")
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # of some functions written in C

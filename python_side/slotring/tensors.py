@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 from slotring import _native
-from slotring.errors import CallError, ErrorCode
 from slotring.packages import is_there, missing
 
 _CPU = 1  # DLPack's kDLCPU
@@ -30,12 +29,6 @@ def _make_array_over() -> Callable[[memoryview], Any]:
     import numpy
 
     return numpy.asarray
-
-
-def fail(error: tuple[int, str]) -> None:
-    """Raises what ended the making of an array."""
-    code, message = error
-    raise CallError(message, ErrorCode(code))
 
 
 array_over = _make_array_over()

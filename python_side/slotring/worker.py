@@ -106,7 +106,7 @@ def _set_up_and_serve(
     signal.pthread_sigmask(signal.SIG_BLOCK, _signals_of_users())
     try:
         worker.publish(
-            [(m.name, m.call, m.wants_context, m.broadcast, m.takes_calls) for m in methods],
+            [m.served() for m in methods],
             f"{platform.python_implementation()} {platform.python_version()}",
             ATTACH_TIMEOUT_S,
         )

@@ -279,6 +279,29 @@ def test_a_broadcast_takes_no_tables(shop):
         slotring.handler(broadcast=True, reply=slotring.table(shop / "shop.bfbs"))
 
 
+def test_a_generator_yields_no_tables(pool):
+    binary_schema(pool.folder)
+    pool.launch(
+        """
+        import slotring
+
+        @slotring.handler(reply=slotring.table("shop.bfbs"))
+        def f(request):
+            yield b""
+        """
+    )
+    pool.publish()
+    assert "what it yields is no table" in pool.worker.outcome[2]
+    pool.expect_exit(3)
+
+
+def test_a_setting_never_reaches_a_handler_of_tables(served, order):
+    epoch = served.harness.record_setting("key", "size", 1, order, False)
+    assert served.call("count") == 0
+    assert served.harness.settings_told() == (epoch, epoch)
+    assert "cannot carry" in str(served.call("settings"))
+
+
 def test_a_table_says_its_type(shop):
     assert slotring.table(shop / "shop.bfbs").type_name == "shop.Order"
     assert "shop.Price" in repr(slotring.table(str(shop / "shop.bfbs"), root="shop.Price"))

@@ -416,8 +416,8 @@ KEEPERS = """
         def shown(item):
             if type(item).__name__ == "PyCapsule":
                 class Holder:
-                    __dlpack__ = staticmethod(lambda **options: item)
-                    __dlpack_device__ = staticmethod(lambda: (1, 0))
+                    __dlpack__ = staticmethod(lambda *_, **options: item)
+                    __dlpack_device__ = staticmethod(lambda *_: (1, 0))
                 return np.from_dlpack(Holder()).tolist()
             return np.asarray(getattr(item, "_array", item)).tolist()
         return [shown(item) for item in kept]

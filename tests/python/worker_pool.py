@@ -28,7 +28,7 @@ import slotring_harness
 from slotring import _native
 
 WATCHDOG_S = 30.0
-EMPTY, BYTES, VALUE, TENSORS = 0, 1, 2, 3
+EMPTY, BYTES, VALUE, TENSORS, TABLE = 0, 1, 2, 3, 4
 
 
 class CallFailed(Exception):
@@ -77,7 +77,7 @@ class SentTensors:
     tensors: list[SentTensor]
 
 
-def from_payload(kind: int, data: Any) -> Any:
+def from_payload(kind: int, data: Any, table_type: str = "") -> Any:
     if kind == EMPTY:
         return None
     if kind == TENSORS:
@@ -86,6 +86,8 @@ def from_payload(kind: int, data: Any) -> Any:
             _native.from_flexbuffers(value) if value else None,
             [SentTensor(*tensor) for tensor in tensors],
         )
+    if kind == TABLE:
+        return TableBytes(table_type, data)
     return data if kind == BYTES else _native.from_flexbuffers(data)
 
 

@@ -187,12 +187,32 @@ Result<json> value_to_json(const std::vector<std::uint8_t>& flexbuffer) {
   return ValueReader().read(flexbuffers::GetRoot(flexbuffer), 1);
 }
 
+// What there is: elements are for programs.
+static Result<json> tensors_to_json(const Reply& reply) {
+  json described = {{"tensors", json::array()}};
+  for (const Tensor& tensor : reply.tensors()) {
+    json one = {{"dtype", to_string(tensor.dtype())}, {"shape", tensor.shape()}};
+    if (!tensor.name().empty()) one["name"] = tensor.name();
+    described["tensors"].push_back(std::move(one));
+  }
+  if (const Result<std::vector<std::uint8_t>> value = reply.value()) {
+    Result<json> beside = value_to_json(*value);
+    if (!beside) return beside;
+    described["value"] = *std::move(beside);
+  }
+  return described;
+}
+
 Result<json> reply_to_json(const Reply& reply) {
   switch (reply.kind()) {
     case PayloadKind::kEmpty:
       return json(nullptr);
     case PayloadKind::kBytes:
       return bytes_to_json(reply.text());
+    case PayloadKind::kTensors:
+      return tensors_to_json(reply);
+    case PayloadKind::kTable:
+      return json{{"table", reply.table_type()}, {"bytes", hex_digits(reply.text())}};
     case PayloadKind::kValue:
       break;
   }

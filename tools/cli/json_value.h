@@ -25,7 +25,8 @@ Result<std::vector<std::uint8_t>> json_to_value(std::string_view text);
 // can stand for a huge value by sharing.
 Result<nlohmann::json> value_to_json(const std::vector<std::uint8_t>& flexbuffer);
 
-// A reply of any kind: null, the value, or bytes as above.
+// A reply of any kind: null, the value, bytes as above, the dtypes and shapes of tensors (with the
+// value beside them), a table by its type and hexadecimal digits.
 Result<nlohmann::json> reply_to_json(const Reply& reply);
 
 std::string hex_digits(std::string_view bytes);

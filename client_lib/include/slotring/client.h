@@ -60,6 +60,8 @@ class Reply {
   std::string_view text() const {
     return {reinterpret_cast<const char*>(view_.bytes.data()), view_.bytes.size()};
   }
+  // Of a kTable reply, which read_table() of table.h reads: its type's fully qualified name.
+  std::string_view table_type() const { return view_.table_type; }
   // Of a kTensors reply, in place; the rest as in ReplyView (lease.h).
   std::span<const Tensor> tensors() const { return view_.tensors; }
   Result<Tensor> tensor() const { return view_.tensor(); }
@@ -68,8 +70,11 @@ class Reply {
 
  private:
   friend class Client;
+  friend class Stream;
   friend class internal::AsyncCalls;
   Reply(Lease lease, ReplyView view) : lease_(std::move(lease)), view_(view) {}
+  // Of a call without a slot of its own.
+  explicit Reply(OwnedPayload owned) : owned_(std::move(owned)), view_(owned_.view()) {}
   // The same in memory of its own; the slot is given back. Errors: OUT_OF_MEMORY.
   Result<Reply> copied() &&;
 

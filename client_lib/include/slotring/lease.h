@@ -83,6 +83,7 @@ struct ReplyView {
   std::span<const std::byte> bytes = {};
   std::span<const Tensor> tensors = {};  // of kind kTensors; all named, or none
   std::uint64_t value_bytes = 0;         // of the value beside them, with which `bytes` begins
+  std::string_view table_type = {};      // of kind kTable: its type's fully qualified name
 
   // The reply's only tensor. Errors: INVALID_ARGUMENT when it has none, or several.
   Result<Tensor> tensor() const;

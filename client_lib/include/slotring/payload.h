@@ -6,10 +6,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include "slotring/tensor.h"
 
@@ -22,9 +22,11 @@ enum class PayloadKind : std::uint8_t {
   kBytes = 1,
   kValue = 2,  // one finished FlexBuffers buffer: any JSON-like value
   kTensors = 3,
+  kTable = 4,  // one finished FlatBuffers buffer of a schema of the user's (table.h)
 };
 
 class OwnedPayload;
+struct ReplyView;
 
 class Payload {
  public:
@@ -57,16 +59,54 @@ class Payload {
                          std::span<const std::uint8_t> value = {}) {
     return Payload::tensors(std::span(tensors.begin(), tensors.size()), value);
   }
+  Payload(const OwnedPayload& owned);
+
+  // A finished FlatBuffers buffer, whose root is of this type, by its fully qualified name, e.g.
+  // "shop.Order". Borrowed too.
+  static Payload table(std::string_view type, std::span<const std::uint8_t> flatbuffer) {
+    Payload payload(std::as_bytes(flatbuffer));
+    payload.kind_ = PayloadKind::kTable;
+    payload.table_type_ = type;
+    return payload;
+  }
 
   PayloadKind kind() const { return kind_; }
   // With tensors: the value beside them.
   std::span<const std::byte> data() const { return data_; }
+  std::string_view table_type() const { return table_type_; }
   std::span<const Tensor> tensors() const { return tensors_; }
 
  private:
   std::span<const std::byte> data_;
+  std::string_view table_type_;
   std::span<const Tensor> tensors_;
   PayloadKind kind_ = PayloadKind::kEmpty;
+};
+
+// A payload that owns all that it shows; its bytes are 64-byte aligned.
+class OwnedPayload {
+ public:
+  OwnedPayload();
+  // A copy. Throws std::bad_alloc.
+  explicit OwnedPayload(const Payload& payload);
+  explicit OwnedPayload(const ReplyView& view);
+  OwnedPayload(OwnedPayload&&) noexcept;
+  OwnedPayload& operator=(OwnedPayload&&) noexcept;
+  ~OwnedPayload();
+
+  // How many bytes a copy of `payload` takes: those of data().
+  static std::uint64_t bytes_of(const Payload& payload);
+
+  PayloadKind kind() const;
+  std::span<const std::byte> data() const;
+  // Both valid as long as this, wherever it is moved.
+  ReplyView view() const;
+  Payload payload() const;
+
+ private:
+  struct Content;
+
+  std::unique_ptr<const Content> content_;  // null: empty
 };
 
 }  // namespace slotring

@@ -245,7 +245,8 @@ PyObject* describe_tensors(const ReplyView& reply) {
                        static_cast<Py_ssize_t>(reply.value_bytes), list.get());
 }
 
-// finish(ticket): waits; returns (kind, bytes), or (kind, what describe_tensors() says).
+// finish(ticket): waits; returns (kind, bytes), (kind, bytes, table_type), or (kind, what
+// describe_tensors() says).
 PyObject* finish(PyObject* self, PyObject* ticket) {
   auto node = of(self).calls.extract(PyLong_AsLong(ticket));
   if (node.empty()) return raise(self, Error{.message = "no such ticket"});

@@ -140,6 +140,11 @@ class Coroutines:
 _of_thread = threading.local()
 
 
+def runs_inside() -> bool:
+    """Whether this thread runs a coroutine within another, which stands still meanwhile."""
+    return getattr(_of_thread, "inside", 0) > 0
+
+
 def _run_alone(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Runs a coroutine to its end on this thread's own loop."""
     import asyncio
@@ -162,8 +167,10 @@ def _run_inside(running: Any, coroutine: Coroutine[Any, Any, Any]) -> Any:
 
     loop = new_event_loop()
     events._set_running_loop(None)
+    _of_thread.inside = getattr(_of_thread, "inside", 0) + 1
     try:
         return loop.run_until_complete(coroutine)
     finally:
+        _of_thread.inside -= 1
         events._set_running_loop(running)
         loop.close()

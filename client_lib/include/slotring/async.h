@@ -73,11 +73,12 @@ class OnReply {
     virtual ~Target() = default;
     virtual void call(Result<Reply>& reply) = 0;
   };
-  template <class Callback>
+  // Outcome is a Result<Reply>, by a name that waits for Reply to be complete.
+  template <class Callback, class Outcome = Result<Reply>>
   struct Holder final : Target {
     template <class From>
     explicit Holder(From&& from) : callback(std::forward<From>(from)) {}
-    void call(Result<Reply>& reply) override { callback(std::move(reply)); }
+    void call(Outcome& reply) override { callback(std::move(reply)); }
     Callback callback;
   };
 

@@ -185,10 +185,14 @@ TEST_F(TensorCallTest, NamedOnesTravelWithAValue) {
 TEST_F(TensorCallTest, WhatDoesNotGoTogetherIsNotSent) {
   const std::vector<float> all = counted(5);
   const auto value = map_with("factor", 3);
-  for (const Payload& payload :
-       {Payload::tensors(std::span<const Tensor>()), Payload::tensors({std::span(all)}, value),
-        Payload::tensors({Tensor(std::span(all), "a"), std::span(all)}),
-        Payload::tensors({Tensor(std::span(all), "a"), {std::span(all), "a"}})}) {
+  const Tensor unnamed(std::span<const float>{all});
+  const Tensor a(std::span<const float>{all}, "a");
+  const std::vector<std::vector<Tensor>> sets = {{}, {a, unnamed}, {a, a}};
+  std::vector<Payload> payloads = {Payload::tensors(std::span(&unnamed, 1), value)};
+  for (const std::vector<Tensor>& set : sets) {
+    payloads.push_back(Payload::tensors(std::span<const Tensor>(set)));
+  }
+  for (const Payload& payload : payloads) {
     Lease lease = claim();
     EXPECT_EQ(exchange(lease, payload).error().code, ErrorCode::kInvalidArgument);
     EXPECT_TRUE(lease.held());

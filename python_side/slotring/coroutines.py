@@ -98,7 +98,7 @@ class Coroutines:
             return _run_alone(coroutine)
         loop = self._start()
         if loop.is_running():
-            return _run_inside(loop, coroutine)
+            return _run_inside(coroutine)
         self._task = task = loop.create_task(coroutine)
         try:
             return loop.run_until_complete(task)
@@ -140,37 +140,30 @@ class Coroutines:
 _of_thread = threading.local()
 
 
-def runs_inside() -> bool:
-    """Whether this thread runs a coroutine within another, which stands still meanwhile."""
-    return getattr(_of_thread, "inside", 0) > 0
-
-
 def _run_alone(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Runs a coroutine to its end on this thread's own loop."""
     import asyncio
 
-    running = asyncio._get_running_loop()
-    if running is not None:
-        return _run_inside(running, coroutine)
+    if asyncio._get_running_loop() is not None:
+        return _run_inside(coroutine)
     loop = getattr(_of_thread, "loop", None)
     if loop is None:
         loop = _of_thread.loop = asyncio.new_event_loop()
     return loop.run_until_complete(coroutine)
 
 
-def _run_inside(running: Any, coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Runs a coroutine to its end on this thread, where the loop ``running`` runs another.
+def _run_inside(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Runs a coroutine to its end on this thread, where some loop runs another.
 
     That one waits, meanwhile, in native code: a tool that it asked has called this worker.
     """
     from asyncio import events, new_event_loop
 
+    running = events._get_running_loop()  # itself one of these, where calls nest deeper
     loop = new_event_loop()
     events._set_running_loop(None)
-    _of_thread.inside = getattr(_of_thread, "inside", 0) + 1
     try:
         return loop.run_until_complete(coroutine)
     finally:
-        _of_thread.inside -= 1
         events._set_running_loop(running)
         loop.close()

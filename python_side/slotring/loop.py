@@ -17,7 +17,7 @@ from typing import Any
 from slotring import streams
 from slotring._native import Call, Channel, Worker
 from slotring.batches import BatchHandler
-from slotring.coroutines import coroutine_of, runs_inside
+from slotring.coroutines import coroutine_of
 from slotring.errors import Terminated
 from slotring.worker_sessions import WorkerSessions
 
@@ -198,7 +198,7 @@ class LoopServer:
             self._ended(count)
 
     async def _wait_for_caller(self, channel: Channel, what: int) -> None:
-        if runs_inside():
+        if asyncio.get_running_loop() is not self._loop:
             # A call made by a tool, inside another one: the worker's loop stands still meanwhile.
             channel.wait(what)
             return

@@ -247,11 +247,17 @@ def test_its_successor_serves_what_a_killed_worker_had_not_started(wide, profile
 
 
 NESTING = """
+    import asyncio
+
     import slotring
 
     @slotring.handler
     async def descend(request, ctx):
-        return await ctx.tools.descend(request) if request > 0 else "the bottom"
+        if request == 0:
+            return "the bottom"
+        answer = await ctx.tools.descend(request)
+        await asyncio.sleep(0.0001)  # on the loop that runs this call, whatever nested in it
+        return answer
 """
 
 

@@ -43,6 +43,16 @@ Error broadcast_only(const Method& method) {
 
 }  // namespace
 
+std::optional<Error> unfit_beside_calls(const Method& method, std::string_view what) {
+  if (method.tables()) return no_tables_here(method.name, what);
+  if (method.takes_calls) {
+    return Error{ErrorCode::kInvalidArgument, "the method '" + method.name +
+                                                  "' takes batches of calls, and " +
+                                                  std::string(what) + " cannot be in one"};
+  }
+  return std::nullopt;
+}
+
 Server::Server(shm::WorkerSeat seat, const Types& types)
     : seat_(std::move(seat)),
       pulse_(seat_),
@@ -210,7 +220,9 @@ Result<Ref> Server::run_nested(const shm::RunningCall& nested, Ref argument, PyO
   served.method = find(nested);
   if (served.method == nullptr) return no_such_method(nested);
   if (served.method->broadcast_only) return broadcast_only(*served.method);
-  if (served.method->tables()) return no_tables_here(served.method->name, "a call made by a tool");
+  if (std::optional<Error> unfit = unfit_beside_calls(*served.method, "a call made by a tool")) {
+    return *std::move(unfit);
+  }
   served.argument = std::move(argument);
   served.channel = Ref::share(channel);
   Result<Ref> result = call_handler(served);

@@ -66,6 +66,9 @@ struct ServedCall {
   Ref channel;   // null when its caller attends to nothing
 };
 
+// Why `what`, which is no call with a slot and an envelope of its own, cannot be one of `method`.
+std::optional<Error> unfit_beside_calls(const Method& method, std::string_view what);
+
 class Server {
  public:
   // Python types that it makes objects of; they outlive it.

@@ -86,7 +86,7 @@ Ref WorkerSettings::outcomes() const {
 std::optional<Error> make_setting(const Method& method, const shm::Setting& setting,
                                   const shm::WorkerSeat& seat, PyTypeObject* context_type,
                                   PyObject* describe) {
-  if (method.tables()) return no_tables_here(method.name, "a broadcast");
+  if (auto unfit = unfit_beside_calls(method, "a broadcast")) return unfit;
   const Result<Ref> argument =
       private_argument(static_cast<wire::PayloadKind>(setting.kind), setting.payload);
   if (!argument) return argument.error();

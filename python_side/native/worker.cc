@@ -143,24 +143,18 @@ PyObject* fail_setup(PyObject* self, PyObject* arguments) {
   return sent ? Ref::share(Py_None).release() : raise_failure(self, sent.error());
 }
 
-// Takes (describe, no_such_method, sessions).
-bool take_slow_path(PyObject* self, PyObject* arguments) {
+PyObject* prepare(PyObject* self, PyObject* arguments) {
   PyObject* describe = nullptr;
   PyObject* no_such_method = nullptr;
   PyObject* sessions = nullptr;
-  if (!PyArg_ParseTuple(arguments, "OOO", &describe, &no_such_method, &sessions)) return false;
+  if (!PyArg_ParseTuple(arguments, "OOO", &describe, &no_such_method, &sessions)) return nullptr;
   joined_of(self).server.use(
       {Ref::share(describe), Ref::share(no_such_method), Ref::share(sessions)});
-  return true;
+  return Ref::share(Py_None).release();
 }
 
-PyObject* serve(PyObject* self, PyObject* arguments) {
-  if (PyTuple_Size(arguments) != 0 && !take_slow_path(self, arguments)) return nullptr;
+PyObject* serve(PyObject* self, PyObject* /*none*/) {
   return joined_of(self).server.serve() ? Ref::share(Py_None).release() : nullptr;
-}
-
-PyObject* prepare(PyObject* self, PyObject* arguments) {
-  return take_slow_path(self, arguments) ? Ref::share(Py_None).release() : nullptr;
 }
 
 PyObject* take_next_call(PyObject* self, PyObject* arguments) {
@@ -353,8 +347,8 @@ PyObject* get_may_leave(PyObject* self, void* /*closure*/) {
 PyMethodDef worker_methods[] = {
     {"publish", publish_methods, METH_VARARGS, "Says Ready and waits until it is published."},
     {"fail_setup", fail_setup, METH_VARARGS, "Tells the supervisor that setting up has failed."},
-    {"serve", serve, METH_VARARGS, "Serves calls until drained or stopped."},
-    {"prepare", prepare, METH_VARARGS, "What next_call() needs of Python, as serve() takes it."},
+    {"serve", serve, METH_NOARGS, "Serves calls until drained or stopped."},
+    {"prepare", prepare, METH_VARARGS, "What serving needs of Python."},
     {"next_call", take_next_call, METH_VARARGS, "Takes a call that is requested, if one is."},
     {"reconsider", reconsider, METH_NOARGS, "Has next_call() look again at what it passed over."},
     {"wait_for_call", wait_for_call, METH_O, "Waits for a request, for so many seconds at most."},

@@ -4,7 +4,8 @@
 //     worker = Worker(socket_fd, seat_socket_fd, name, timeout_s)  # joins the pool: Hello, Welcome
 //     ... set up ...
 //     worker.publish(methods, runtime, timeout_s)        # Ready, Published
-//     worker.serve(describe, no_such_method)             # until drained or stopped
+//     worker.prepare(describe, no_such_method, sessions)
+//     worker.serve()                                     # until drained or stopped
 //     worker.goodbye()
 //
 // serve() belongs to one thread, watch() to another, and pulse(cancel), which runs until

@@ -73,7 +73,7 @@ class BatchHandler:
         """False when the call cannot be one of a batch, and has ended."""
         if call.session is None and not call.attended:
             return True
-        what = "its calls have no session" if call.session is not None else "it does not stream"
+        what = "its calls have no session" if call.session is not None else "its calls neither stream nor bring tools"
         call.fail(CallError(f"{self.name!r} takes batches: {what}", ErrorCode.INVALID_ARGUMENT))
         return False
 
@@ -160,7 +160,7 @@ class BatchHandler:
         return calls
 
     def _collect_beside_others(self, first: Call) -> list[Call]:
-        """None for the thread whose call another's batch takes."""
+        """Nothing for the thread whose call another's batch takes."""
         assert self._worker is not None
         most = self.batch.max_size
         with self._full:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from expected_errors import failure_of
 from slotring import Batch, handlers
 from slotring.handlers import handler
-from worker_pool import CallFailed, WorkerPool, wait_until
+from worker_pool import WorkerPool, wait_until
 
 PROFILES = pytest.mark.parametrize(
     "profile",
@@ -53,6 +54,10 @@ HANDLERS = """
     @slotring.handler
     def echo(request):
         return request
+
+    @slotring.handler
+    def asks(request, ctx):
+        return ctx.tools.ask(request)
 """
 
 
@@ -64,12 +69,6 @@ def wide(tmp_path):
 
 def start_all(pool, method, requests):
     return [pool.start(method, request) for request in requests]
-
-
-def error_of(pool, ticket):
-    with pytest.raises(CallFailed) as failed:
-        pool.finish(ticket)
-    return failed.value
 
 
 @PROFILES
@@ -86,9 +85,9 @@ def test_an_exception_in_the_list_fails_its_call_alone(wide, profile):
     wide.start_worker(HANDLERS, *profile)
     tickets = start_all(wide, "odd_fail", range(4))
     assert wide.finish(tickets[0]) == 0
-    assert error_of(wide, tickets[1]).python_type == "ValueError"
+    assert failure_of(wide.finish, tickets[1]).python_type == "ValueError"
     assert wide.finish(tickets[2]) == 2
-    assert "odd 3" in error_of(wide, tickets[3]).message
+    assert "odd 3" in failure_of(wide.finish, tickets[3]).message
 
 
 @PROFILES
@@ -103,7 +102,7 @@ def test_an_exception_in_the_list_fails_its_call_alone(wide, profile):
 def test_what_is_wrong_with_a_batch_fails_all_of_it(wide, profile, method, message):
     wide.start_worker(HANDLERS, *profile)
     for ticket in start_all(wide, method, [1, 2]):
-        assert message in error_of(wide, ticket).message
+        assert message in failure_of(wide.finish, ticket).message
     assert wide.call("echo", 1) == 1
 
 
@@ -140,10 +139,21 @@ def test_a_call_of_a_batch_that_was_abandoned_disturbs_no_other(wide, profile):
 @PROFILES
 def test_a_batch_is_of_no_session(wide, profile):
     wide.start_worker(HANDLERS, *profile)
-    with pytest.raises(CallFailed) as failed:
-        wide.call_in("s", "sizes")
-    assert failed.value.code == "INVALID_ARGUMENT"
-    assert "no session" in failed.value.message
+    failed = failure_of(wide.call_in, "s", "sizes")
+    assert failed.code == "INVALID_ARGUMENT"
+    assert "no session" in failed.message
+
+
+@PROFILES
+def test_a_call_that_a_tool_makes_is_in_no_batch(wide, profile):
+    wide.start_worker(HANDLERS, *profile)
+
+    @wide.tool
+    def ask(argument):
+        return wide.nested("sizes", argument)
+
+    failed = failure_of(wide.call, "asks", "x")  # what the tool raised
+    assert "INVALID_ARGUMENT: the method 'sizes' takes batches" in failed.message
 
 
 def test_what_makes_no_batch_is_refused():

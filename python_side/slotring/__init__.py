@@ -18,11 +18,13 @@ the caller's payload                             ``request``
 none                                             ``None``
 bytes                                            a read-only memoryview of the slot, no copy
 a value                                          None, bool, int, float, str, bytes, list, dict
+a tensor; several; named ones and a value        a read-only numpy array; a list; a dict
 a FlatBuffers table of the user's                see :func:`table`; verified, a copy
 ===============================================  ==============================================
 
-A handler returns one of the same, or any buffer (bytes, bytearray, numpy array of any dtype, ...),
-which is sent as its bytes. It may keep its request: a view that outlives the call shows the call's
+A handler returns one of the same, or any buffer (bytes, bytearray, ...), which is sent as its bytes.
+Arrays keep their dtype and shape, also as items of a list or a dict that is returned, see
+docs/data.md. It may keep its request: a view that outlives the call shows the call's
 own bytes for as long as it lives, but those bytes are then copied, and there is a bound;
 ``bytes(request)`` is the clear way to keep them. What it raises reaches the caller as a typed error
 with traceback; an exception that it returns, instead of raising it, is the same error.

@@ -34,6 +34,9 @@ class Context:
     def cancelled(self) -> bool:
         """Whether nobody waits for the reply any more: cancelled, late, or the caller died."""
 
+    def empty(self, shape: int | tuple[int, ...], dtype: Any = "float32") -> Any:
+        """A writable array in the reply's memory, its elements as they happen to be. Returned, by
+        itself or among others, it is sent from there without a copy."""
     @property
     def incoming(self) -> Channel:
         """The items that the caller sends while the call runs: ``for item in ctx.incoming``, or
@@ -258,5 +261,6 @@ class Worker:
     def disown(self) -> None: ...
     def goodbye(self) -> None: ...
 
+def dlpack_capsule(array: Buffer, /) -> Any: ...
 def to_flexbuffers(value: object, /) -> bytes: ...
 def from_flexbuffers(buffer: Buffer, /) -> Any: ...

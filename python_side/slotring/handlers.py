@@ -88,8 +88,8 @@ def handler(
     """Makes a function a method of the pool, by its own name or the one given.
 
     It is called as ``f(request)``. It gets the call's :class:`slotring.Context` too when it has a
-    second positional parameter that has no default, or is named ``ctx``. A coroutine function runs
-    to its end before the next call; when its call is cancelled, ``asyncio.CancelledError`` is
+    second positional parameter that has no default, or is named ``ctx``. A coroutine function,
+    in the profile ``single``, runs to its end before the next call; when its call is cancelled, ``asyncio.CancelledError`` is
     raised at its next ``await``.
 
     A generator function, plain or asynchronous, streams: each object that it yields goes to the

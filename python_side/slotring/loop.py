@@ -41,6 +41,7 @@ class LoopServer:
         self._lane_waits: set[asyncio.Future[None]] = set()
         self._alarm: asyncio.TimerHandle | None = None
         self._take_is_due = False
+        self._look_is_due = False
         self._left: asyncio.Future[None] | None = None
         sessions.set_alarm = self._set_alarm
 
@@ -161,12 +162,14 @@ class LoopServer:
             for task in self._tasks.values():
                 self._loop.call_soon(task.cancel)
         if self._running or not self._worker.may_leave:
-            if self._worker.draining and not self._running:
+            if self._worker.draining and not self._running and not self._look_is_due:
+                self._look_is_due = True
                 self._loop.call_later(_DRAIN_LOOK_S, self._look_while_draining)
         elif self._left is not None and not self._left.done():
             self._left.set_result(None)
 
     def _look_while_draining(self) -> None:
+        self._look_is_due = False
         self._take()
         self._leave_if_done()
 

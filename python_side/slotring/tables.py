@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from slotring import _native
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Table:
     """A type of tables, for ``@slotring.handler(request=..., reply=...)``. See :func:`table`."""
 
-    __slots__ = ("accessor", "schema")
+    __slots__ = ("schema",)
 
-    def __init__(self, schema: _native.TableSchema, accessor: Any = None):
+    def __init__(self, schema: _native.TableSchema):
         self.schema = schema
-        self.accessor = accessor
 
     @property
     def type_name(self) -> str:
@@ -53,6 +54,8 @@ def table(
             raise TypeError(
                 f"{accessor!r} is no accessor: flatc --python generates a class with GetRootAs()"
             )
+    from pathlib import Path  # two milliseconds of a worker's start
+
     path = Path(schema)
     if not path.is_absolute():
         module_file = sys._getframe(1).f_globals.get("__file__")
@@ -64,6 +67,6 @@ def table(
             f"no schema {str(path)!r}; flatc -b --schema writes one of a .fbs file"
         ) from None
     try:
-        return Table(_native.TableSchema(binary, root, opener), accessor)
+        return Table(_native.TableSchema(binary, root, opener))
     except _native.Failure as failure:
         raise ValueError(f"{str(path)!r}: {failure.args[0]}") from None

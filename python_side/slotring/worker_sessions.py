@@ -57,7 +57,6 @@ class WorkerSessions:
         hooks: Hooks,
         ttl_s: float,
     ) -> None:
-        self._worker = worker
         self._table = worker.sessions
         self._keeper: MemoryKeeper | DurableKeeper
         if isinstance(store, MemoryStore):

@@ -26,20 +26,22 @@ endfunction()
 function(slotring_python_test_environment out)
   set(environment "")
   # An uninstrumented interpreter must load the runtime before anything else, and would report its
-  # own leaks.
+  # own leaks. So must the C++ library be there, or the runtime finds no exceptions to look after in
+  # extensions that are loaded later, not this project's only.
   if(SLOTRING_SANITIZE MATCHES "address")
-    _slotring_sanitizer_runtime(asan runtime)
-    set(environment "LD_PRELOAD=${runtime}" "ASAN_OPTIONS=detect_leaks=0")
+    _slotring_compiler_library(libasan.so runtime)
+    _slotring_compiler_library(libstdc++.so.6 cxx)
+    set(environment "LD_PRELOAD=${runtime}:${cxx}" "ASAN_OPTIONS=detect_leaks=0")
   elseif(SLOTRING_SANITIZE MATCHES "thread")
-    _slotring_sanitizer_runtime(tsan runtime)
+    _slotring_compiler_library(libtsan.so runtime)
     set(environment "LD_PRELOAD=${runtime}")
   endif()
   set(${out} "${environment}" PARENT_SCOPE)
 endfunction()
 
-function(_slotring_sanitizer_runtime name out)
+function(_slotring_compiler_library name out)
   execute_process(
-    COMMAND ${CMAKE_CXX_COMPILER} -print-file-name=lib${name}.so
+    COMMAND ${CMAKE_CXX_COMPILER} -print-file-name=${name}
     OUTPUT_VARIABLE path OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
   file(REAL_PATH "${path}" path)
   set(${out} "${path}" PARENT_SCOPE)

@@ -10,15 +10,6 @@ namespace slotring::internal {
 using shm::MonotonicNs;
 using shm::OwnerBell;
 
-namespace {
-
-// As Client::call() sends such a call again.
-bool is_worth_another_slot(const Error& error) {
-  return error.category() == ErrorCategory::kWorker && error.retryable;
-}
-
-}  // namespace
-
 AsyncCalls::Call::Call(const CallOptions& options, Placement place, OnReply reply_to)
     : started(shm::monotonic_now()),
       deadline(deadline_after(options.timeout, started)),
@@ -110,8 +101,7 @@ bool AsyncCalls::try_send_at_once(CallPtr& call, Payload payload) {
       return true;
     }
     call->lease.reset();
-    const bool late = call->deadline != shm::kNever && shm::monotonic_now() >= call->deadline;
-    if (is_worth_another_slot(sent.error()) && !late) continue;
+    if (is_worth_another_slot(sent.error()) && !shm::has_passed(call->deadline)) continue;
     refuse(std::move(call), std::move(sent).error());
     return true;
   }
@@ -138,7 +128,9 @@ void AsyncCalls::put_in_place(CallPtr call) {
 }
 
 void AsyncCalls::enqueue(CallPtr call, Payload payload) {
-  const std::uint64_t bytes = OwnedPayload::bytes_of(payload);
+  const Result<std::uint64_t> sized = TensorRequest::bytes_of(payload);
+  if (!sized) return refuse(std::move(call), sized.error());
+  const std::uint64_t bytes = *sized;
   std::optional<Error> refusal;
   if (bytes > core_.request_area_bytes()) {
     refusal = Error{ErrorCode::kPayloadTooLarge,
@@ -166,7 +158,6 @@ void AsyncCalls::enqueue(CallPtr call, Payload payload) {
     }
   }
   if (refusal) return refuse(std::move(call), *std::move(refusal));
-  call->payload = call->copy.payload();
   if (call->stop.stop_possible() && !call->stirs) call->stirs.emplace(call->stop, Stir{this});
   note_deadline(*call);
   const MonotonicNs deadline = call->deadline;
@@ -343,7 +334,7 @@ bool AsyncCalls::serve_first(Call& first, const Status& served, bool look_anyway
   if (!lease) return end_with(std::move(lease).error());
   if (!*lease) return served ? false : end_with(served.error());
   first.lease.emplace(**std::move(lease));
-  Status sent = try_send(first, first.payload);
+  Status sent = try_send(first, first.copy.payload());
   if (sent) {
     put_in_place(take_first());
     queued_.fetch_sub(1, std::memory_order_seq_cst);  // others may not be sent before this

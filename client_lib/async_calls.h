@@ -66,8 +66,7 @@ class AsyncCalls {
     OnReply on_reply;
     std::uint16_t method_id = 0;
     std::optional<CircuitBreaker::Ticket> admitted;  // by the breaker
-    Payload payload;                                 // in `copy`, while it is queued
-    OwnedPayload copy;
+    OwnedPayload copy;                               // of its payload, while it is queued
     std::optional<Lease> lease;
     std::optional<Error> refusal;  // how it ended before it was sent
     std::optional<std::stop_callback<Stir>> stirs;

@@ -144,11 +144,11 @@ Result<Reply> Client::call_uncounted(ClientCore& core, std::string_view method, 
     // A worker that left before it started the call: nothing ran, another may. claim() ends this
     // when there is no other.
     const Error& error = reply.error();
-    if (error.category() != ErrorCategory::kWorker || !error.retryable) return error;
+    if (!internal::is_worth_another_slot(error)) return error;
     // A session's home would be the same dead worker again.
     if (error.code == ErrorCode::kWorkerLost && !options.session.empty()) return error;
     // A peer that breaks the rules could say so for ever.
-    if (terms.deadline != shm::kNever && shm::monotonic_now() >= terms.deadline) return error;
+    if (shm::has_passed(terms.deadline)) return error;
   }
 }
 
@@ -203,7 +203,7 @@ Status Session::end(const CallOptions& options) {
     if (ended.error().code == ErrorCode::kSessionNotFound) core_->drop_session(name_);
     // Told of state that this would have dropped anyway; the session itself is there still.
     if (ended.error().code != ErrorCode::kSessionLost) return ended.error();
-    if (deadline != shm::kNever && shm::monotonic_now() >= deadline) return ended.error();
+    if (shm::has_passed(deadline)) return ended.error();
   }
 }
 

@@ -249,7 +249,6 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
   shm::SlotState end_call(Lease& lease);
   // Why a wait was given up for a call that end_call() ended in this state.
   Error given_up_error(const Lease& lease, shm::SlotState ended_in) const;
-  Result<ReplyView> wait_and_read(Lease& lease);
   Result<ReplyView> conclude(Lease& lease, WaitEnd end);
   // Of a call whose worker broke the rules.
   Error break_off(Lease& lease);
@@ -275,6 +274,11 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
   std::mutex making_async_;
   std::atomic<AsyncCalls*> async_{nullptr};  // owned; written under making_async_
 };
+
+// Whether a call that ended so has not run, and may be sent again: its worker left for good.
+inline bool is_worth_another_slot(const Error& error) {
+  return error.category() == ErrorCategory::kWorker && error.retryable;
+}
 
 // Sends `payload` in the lease's slot. Errors: those of Lease's steps.
 Status send_request(Lease& lease, std::string_view method, Payload payload);

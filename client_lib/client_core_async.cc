@@ -62,9 +62,7 @@ std::optional<Result<ReplyView>> ClientCore::try_wait(Lease& lease, Look look) {
   }
   WaitEnd end = WaitEnd::kReplied;
   if (awaits_reply(lease, shm::load_slot(pool_.word(lease.slot_)))) {
-    const bool late =
-        lease.deadline_ns_ != shm::kNever && shm::monotonic_now() >= lease.deadline_ns_;
-    if (late || lease.stop_.stop_requested()) {
+    if (shm::has_passed(lease.deadline_ns_) || lease.stop_.stop_requested()) {
       end = WaitEnd::kGivenUp;
     } else if (look == Look::kAlone && !check_by_itself(lease)) {
       end = WaitEnd::kUnserved;

@@ -40,14 +40,9 @@ void ClientCore::begin_lanes(const Lease& lease, shm::FrameHead& head, shm::Rare
 }
 
 void ClientCore::tell_worker(const Lease& lease) const {
-  auto& word = pool_.word(lease.slot_);
-  SlotWord seen = shm::load_slot(word);
-  while (seen.has(layout::kFlagWorkerWaits) && seen.state == SlotState::kRunning &&
-         seen.generation == lease.generation_ && seen.owner == owner_) {
-    const auto flags = static_cast<shm::SlotFlags>(seen.flags & ~layout::kFlagWorkerWaits);
-    if (!shm::try_set_flags(word, seen, flags)) continue;
+  const SlotWord running = word_of(lease, SlotState::kRunning);
+  if (shm::try_take_flag(pool_.word(lease.slot_), running, layout::kFlagWorkerWaits)) {
     pool_.ring_worker(lease.slot_);
-    return;
   }
 }
 
@@ -59,13 +54,6 @@ ClientCore::WaitEnd ClientCore::await_reply_and_tools(const Lease& lease) {
     if (end != WaitEnd::kReady) return end;
     if (!side.desk->attend(lease)) return WaitEnd::kBroken;
   }
-}
-
-Result<ReplyView> ClientCore::end_wait(Lease& lease, WaitEnd end) {
-  const CallMark mark = sides_[lease.slot_].mark;
-  Result<ReplyView> reply = end == WaitEnd::kBroken ? fail(break_off(lease)) : conclude(lease, end);
-  count_lease(mark, reply ? ErrorCategory::kNone : reply.error().category());
-  return reply;
 }
 
 void ClientCore::end_unread(Lease& lease, ErrorCategory outcome) {

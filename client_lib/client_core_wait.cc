@@ -112,19 +112,15 @@ Result<ReplyView> ClientCore::wait(Lease& lease) {
   if (lease.phase_ != Lease::Phase::kSubmitted) {
     return Error{ErrorCode::kInvalidArgument, "the lease has no submitted call to wait for"};
   }
-  // A copy: after an error the slot may be another thread's already.
-  const CallMark mark = sides_[lease.slot_].mark;
-  Result<ReplyView> reply = wait_and_read(lease);
-  count_lease(mark, reply ? ErrorCategory::kNone : reply.error().category());
-  return reply;
+  return end_wait(lease, await_reply(lease));
 }
 
-Result<ReplyView> ClientCore::wait_and_read(Lease& lease) {
-  const WaitEnd end = await_reply(lease);
-  // A peer that broke the rules while its call asked for tools.
-  if (end == WaitEnd::kBroken) [[unlikely]]
-    return fail(break_off(lease));
-  return conclude(lease, end);
+Result<ReplyView> ClientCore::end_wait(Lease& lease, WaitEnd end) {
+  // A copy: after an error the slot may be another thread's already.
+  const CallMark mark = sides_[lease.slot_].mark;
+  Result<ReplyView> reply = end == WaitEnd::kBroken ? fail(break_off(lease)) : conclude(lease, end);
+  count_lease(mark, reply ? ErrorCategory::kNone : reply.error().category());
+  return reply;
 }
 
 Result<ReplyView> ClientCore::conclude(Lease& lease, WaitEnd end) {

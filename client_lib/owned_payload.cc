@@ -1,12 +1,11 @@
 #include <algorithm>
-#include <cstring>
 #include <deque>
 #include <new>
 #include <string>
 #include <vector>
 
+#include "client_lib/tensor_request.h"
 #include "schemas/area_layout.h"
-#include "schemas/control_layout.h"
 #include "slotring/lease.h"
 #include "slotring/payload.h"
 
@@ -44,32 +43,25 @@ struct OwnedPayload::Content {
   std::uint64_t value_bytes = 0;
 };
 
-// As a request of tensors stands in a slot: the value, then each tensor in C order.
-std::uint64_t OwnedPayload::bytes_of(const Payload& payload) {
-  std::uint64_t bytes = payload.data().size();
-  for (const Tensor& tensor : payload.tensors()) {
-    bytes = layout::align_up(bytes, layout::kCacheLineBytes) + tensor.bytes();
-  }
-  return bytes;
-}
-
 OwnedPayload::OwnedPayload() = default;
 OwnedPayload::OwnedPayload(OwnedPayload&&) noexcept = default;
 OwnedPayload& OwnedPayload::operator=(OwnedPayload&&) noexcept = default;
 OwnedPayload::~OwnedPayload() = default;
 
+// As a request stands in a slot: bytes or a value, then each tensor in C order.
 OwnedPayload::OwnedPayload(const Payload& payload) {
   if (payload.kind() == PayloadKind::kEmpty) return;
-  auto content = std::make_unique<Content>(payload.kind(), bytes_of(payload), payload.table_type());
+  const std::uint64_t bytes = internal::TensorRequest::bytes_of(payload).value();
+  auto content = std::make_unique<Content>(payload.kind(), bytes, payload.table_type());
+  std::copy(payload.data().begin(), payload.data().end(), content->bytes.get());
   std::uint64_t end = payload.data().size();
-  if (end > 0) std::memcpy(content->bytes.get(), payload.data().data(), end);
   if (payload.kind() == PayloadKind::kTensors) content->value_bytes = end;
   for (const Tensor& tensor : payload.tensors()) {
-    std::byte* at = content->bytes.get() + layout::align_up(end, layout::kCacheLineBytes);
+    std::byte* at = content->bytes.get() + shm::place_behind(end);
     copy_elements(tensor, at);
     const Tensor in_c_order(tensor.dtype(), at, tensor.shape());
     content->add(tensor.dtype(), at, tensor.shape(), in_c_order.strides(), tensor.name());
-    end = layout::align_up(end, layout::kCacheLineBytes) + tensor.bytes();
+    end = shm::place_behind(end) + tensor.bytes();
   }
   content_ = std::move(content);
 }

@@ -27,8 +27,8 @@ Result<Lease> send(ClientCore& core, std::string_view method, Payload payload,
     if (sent) return lease;
     // The worker left for good before it got the call: another may take it.
     const Error& error = sent.error();
-    if (error.category() != ErrorCategory::kWorker || !error.retryable) return error;
-    if (terms.deadline != shm::kNever && shm::monotonic_now() >= terms.deadline) return error;
+    if (!internal::is_worth_another_slot(error)) return error;
+    if (shm::has_passed(terms.deadline)) return error;
   }
 }
 

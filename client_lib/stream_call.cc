@@ -49,8 +49,7 @@ void StreamCall::release_read() {
 
 bool StreamCall::is_late() const {
   const shm::MonotonicNs deadline = ClientCore::deadline_of(lease_);
-  return ClientCore::stop_requested(lease_) ||
-         (deadline != shm::kNever && shm::monotonic_now() >= deadline);
+  return ClientCore::stop_requested(lease_) || shm::has_passed(deadline);
 }
 
 Result<std::optional<ReplyView>> StreamCall::next() {

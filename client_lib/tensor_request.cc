@@ -11,8 +11,9 @@ namespace {
 // Where a payload ends that has `bytes` more behind `end`. Errors: PAYLOAD_TOO_LARGE.
 Result<std::uint64_t> end_behind(std::uint64_t end, std::uint64_t bytes) {
   std::uint64_t grown = 0;
-  if (__builtin_add_overflow(shm::place_behind(end), bytes, &grown)) {
-    return Error{ErrorCode::kPayloadTooLarge, "the tensors have more than 2^64 bytes together"};
+  // Bounded so that no placing behind it overflows.
+  if (__builtin_add_overflow(shm::place_behind(end), bytes, &grown) || grown >> 63 != 0) {
+    return Error{ErrorCode::kPayloadTooLarge, "the tensors have more than 2^63 bytes together"};
   }
   return grown;
 }

@@ -31,7 +31,8 @@ class TensorRequest {
   std::uint64_t bytes() const { return end_; }
   std::uint64_t value_bytes() const { return value_bytes_; }
 
-  // How many bytes a request of these takes. Errors: INVALID_ARGUMENT (over 2^63).
+  // How many bytes a request of these takes. Errors: INVALID_ARGUMENT (the shape of one),
+  // PAYLOAD_TOO_LARGE (over 2^63).
   static Result<std::uint64_t> bytes_of(const Payload& payload);
 
  private:

@@ -15,6 +15,7 @@ namespace slotring::internal {
 
 using layout::LaneFrameKind;
 using shm::earlier;
+using shm::has_passed;
 using shm::kNever;
 using shm::MonotonicNs;
 using WaitEnd = ClientCore::WaitEnd;
@@ -22,10 +23,6 @@ using WaitEnd = ClientCore::WaitEnd;
 thread_local ToolDesk::Running* ToolDesk::innermost_ = nullptr;
 
 namespace {
-
-bool has_passed(MonotonicNs deadline) {
-  return deadline != kNever && shm::monotonic_now() >= deadline;
-}
 
 std::string type_of_current_exception() {
   const std::type_info* type = abi::__cxa_current_exception_type();

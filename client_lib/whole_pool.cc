@@ -98,9 +98,6 @@ Result<BroadcastReport> Client::broadcast(std::string_view method, Payload paylo
   shm::Setting setting;
   setting.key = options.key.empty() ? std::string(method) : options.key;
   setting.method = std::string(method);
-  if (payload.kind() == PayloadKind::kTensors) {
-    return Error{ErrorCode::kInvalidArgument, "a broadcast carries bytes or a value, no tensors"};
-  }
   setting.kind = static_cast<std::uint8_t>(payload.kind());
   setting.retracted = options.retract;
   // Before it is copied: the supervisor would say the same.

@@ -57,7 +57,7 @@ class AdaptiveWait {
   bool wait(Done done, Sleep sleep, MonotonicNs deadline) {
     if (try_for(spins_, done, cpu_pause) || try_for(yields_, done, yield_cpu)) return true;
     while (!done()) {
-      if (deadline != kNever && monotonic_now() >= deadline) return false;
+      if (has_passed(deadline)) return false;
       sleep();
     }
     return true;

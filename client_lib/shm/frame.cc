@@ -285,6 +285,7 @@ Status FrameReader::make_present(const std::byte* area, std::uint64_t end) {
   const auto grow_to = [&](std::uint64_t to) {
     Status done = fault_in(std::span(area + present_, static_cast<std::size_t>(to - present_)));
     if (done) present_ = to;
+    behind_kept_ = behind_kept_ || to > kept_bytes_;
     return done;
   };
   const std::uint64_t ahead = step_end(end, kept_bytes_);

@@ -164,11 +164,14 @@ class FrameReader {
       : area_bytes_(memory.area_bytes()), kept_bytes_(memory.kept_bytes()) {}
 
   // A new call.
-  void begin() { present_ = std::min(present_, kept_bytes_); }
+  void begin() {
+    present_ = std::min(present_, kept_bytes_);
+    behind_kept_ = false;
+  }
   // From now on the area is read in another mapping.
   void forget_mapping() { present_ = 0; }
   // Whether this call's frames reached behind the part that is kept.
-  bool read_behind_kept() const { return present_ > kept_bytes_; }
+  bool read_behind_kept() const { return behind_kept_; }
 
   // Reads the first frame of the area. `generation` is the slot word's. Errors: BAD_FRAME,
   // OUT_OF_MEMORY.
@@ -197,6 +200,7 @@ class FrameReader {
   std::uint64_t area_bytes_;
   std::uint64_t kept_bytes_;
   // So many bytes of the area are backed by memory, and mapped here.
+  bool behind_kept_ = false;
   std::uint64_t present_ = 0;
   alignas(16) std::array<std::byte, 128> small_;
   std::vector<std::uint64_t> large_;

@@ -18,6 +18,9 @@ constexpr MonotonicNs earlier(MonotonicNs a, MonotonicNs b) {
 }
 
 MonotonicNs monotonic_now();
+inline bool has_passed(MonotonicNs deadline) {
+  return deadline != kNever && monotonic_now() >= deadline;
+}
 // The same clock, up to a tick behind and several times cheaper.
 MonotonicNs coarse_now();
 

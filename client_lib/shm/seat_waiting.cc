@@ -48,7 +48,7 @@ void SeatWaiting::await_request(MonotonicNs deadline, std::uint32_t seen) {
   std::unique_lock lock(mutex_);
   enter(self);
   while (!self.done && requests_ == 0 && !more_ && interrupts() == seen) {
-    if (deadline != kNever && monotonic_now() >= deadline) break;
+    if (has_passed(deadline)) break;
     wait_once(self, lock, deadline);
   }
   leave(self);

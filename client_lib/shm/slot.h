@@ -107,6 +107,17 @@ template <class AtomicWord>
   return false;
 }
 
+// Takes `flag` away from the word if it is still at `step`; true for the one who did it. A load
+// where there is nothing to take.
+template <class AtomicWord>
+[[nodiscard]] bool try_take_flag(AtomicWord& word, const SlotWord& step, SlotFlags flag) {
+  SlotWord seen = load_slot(word);
+  while (seen.has(flag) && seen.same_step(step)) {
+    if (try_set_flags(word, seen, static_cast<SlotFlags>(seen.flags & ~flag))) return true;
+  }
+  return false;
+}
+
 }  // namespace slotring::shm
 
 #endif  // SLOTRING_CLIENT_LIB_SHM_SLOT_H_

@@ -268,7 +268,7 @@ Status check_still_wanted(MonotonicNs deadline, const std::stop_token& stop) {
   if (stop.stop_requested()) {
     return given_up(ErrorCode::kCancelled, "cancelled before a slot was free");
   }
-  if (deadline != kNever && monotonic_now() >= deadline) {
+  if (has_passed(deadline)) {
     return given_up(ErrorCode::kDeadlineExceeded, "the deadline passed before a slot was free");
   }
   return Done{};

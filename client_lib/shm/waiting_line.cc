@@ -84,7 +84,7 @@ bool WaitingLine::sleep(WaiterIndex waiter, MonotonicNs deadline,
   for (;;) {
     const std::uint64_t seen = word.load(std::memory_order_seq_cst);
     if (WaiterWord::unpack(seen).state != WaiterState::kWaiting) break;
-    if (deadline != kNever && monotonic_now() >= deadline) return false;
+    if (has_passed(deadline)) return false;
     // After the look at the word: a word that is stirred already was stirred after the request, and
     // one that is stirred later is no longer `seen`.
     if (stop.stop_requested()) return false;

@@ -129,7 +129,7 @@ void WorkerSeat::take_bits() {
     prefetch_frame_to_write(joined_.replies->area(first_slot_ + slot));
   }
   const std::uint32_t taken = bell_.take();
-  to_look_at_ = taken & Bell::kPendingMask;
+  to_look_at_ |= taken & Bell::kPendingMask;
   // Taken along with the requests, but meant for the next wait().
   if ((taken & Bell::kAttention) != 0) interrupted_ = true;
 }
@@ -217,12 +217,8 @@ void WorkerSeat::begin_lanes(const RunningCall& call) {
 
 void WorkerSeat::tell_caller(const RunningCall& call) {
   AtomicWord& word = pool_.word(call.slot);
-  SlotWord seen = load_slot(word);
-  while (seen.has(layout::kFlagCallerSleeps) && seen.same_step(call.word)) {
-    const auto flags = static_cast<SlotFlags>(seen.flags & ~layout::kFlagCallerSleeps);
-    if (!try_set_flags(word, seen, flags)) continue;
+  if (try_take_flag(word, call.word, layout::kFlagCallerSleeps)) {
     futex_wake(futex_half(word), INT_MAX);
-    return;
   }
 }
 
@@ -247,7 +243,7 @@ WorkerSeat::CallerWait WorkerSeat::await_caller_beside_others(const RunningCall&
   const auto over = [&] { return done() || cancelled(call); };
   while (!over()) {
     if (shared_->interrupts() != seen) return CallerWait::kAttention;
-    if (deadline != kNever && monotonic_now() >= deadline) return CallerWait::kDeadline;
+    if (has_passed(deadline)) return CallerWait::kDeadline;
     shared_->await_slot(
         call.slot - first_slot_, [&] { ask_to_be_rung(call); }, over, next_self_check(deadline));
   }
@@ -268,12 +264,7 @@ void WorkerSeat::sleep_for_caller(const RunningCall& call, const std::function<b
                                   MonotonicNs deadline) {
   ask_to_be_rung(call);
   if (over()) return;
-  if (bell_.rung()) {
-    const std::uint32_t taken = bell_.take();
-    to_look_at_ |= taken & Bell::kPendingMask;
-    if ((taken & Bell::kAttention) != 0) interrupted_ = true;
-    return;
-  }
+  if (bell_.rung()) return take_bits();
   // Woken by itself now and then: whoever abandoned the call may have died before it rang.
   if (bell_.try_sleep()) {
     futex_wait(futex_half(segment().seat(index()).bell), Bell::kSleeps, next_self_check(deadline));

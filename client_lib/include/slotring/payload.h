@@ -87,15 +87,13 @@ class Payload {
 class OwnedPayload {
  public:
   OwnedPayload();
-  // A copy. Throws std::bad_alloc.
+  // A copy. Throws std::bad_alloc, and Exception with PAYLOAD_TOO_LARGE or INVALID_ARGUMENT for
+  // tensors of a size that there is none of.
   explicit OwnedPayload(const Payload& payload);
   explicit OwnedPayload(const ReplyView& view);
   OwnedPayload(OwnedPayload&&) noexcept;
   OwnedPayload& operator=(OwnedPayload&&) noexcept;
   ~OwnedPayload();
-
-  // How many bytes a copy of `payload` takes: those of data().
-  static std::uint64_t bytes_of(const Payload& payload);
 
   PayloadKind kind() const;
   std::span<const std::byte> data() const;

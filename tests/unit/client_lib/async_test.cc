@@ -67,6 +67,17 @@ class Async : public ::testing::Test {
     for (std::uint32_t i = 0; i < kSlots; ++i) calls.push_back(call("first"));
     return calls;
   }
+  // What a callback was given, kept.
+  Reply reply_of_callback() {
+    std::optional<Reply> kept;
+    std::atomic<bool> ended{false};
+    client_->call_async("echo", "hello", {}, [&](Result<Reply> reply) {
+      kept.emplace(std::move(reply).value());
+      ended = true;
+    });
+    EXPECT_TRUE(eventually([&] { return ended.load(); }));
+    return *std::move(kept);
+  }
   static ErrorCode code_of(Future& future) {
     const Result<Reply> reply = future.get();
     return reply ? ErrorCode::kOk : reply.error().code;
@@ -153,13 +164,7 @@ TEST_F(Async, GivesAWaitingCallTheSlotThatAnotherClientFrees) {
 
 TEST_F(Async, KeepsACallbacksReplyInItsSlotForAnyThread) {
   const EchoWorker worker(pool_);
-  std::optional<Reply> kept;
-  std::atomic<bool> ended{false};
-  client_->call_async("echo", "hello", {}, [&](Result<Reply> reply) {
-    kept.emplace(std::move(reply).value());
-    ended = true;
-  });
-  ASSERT_TRUE(eventually([&] { return ended.load(); }));
+  std::optional<Reply> kept = reply_of_callback();
   EXPECT_EQ(pool_.segment().busy_slots(0), 1u);
   std::thread([reply = *std::move(kept)] { EXPECT_EQ(reply.text(), "hello"); }).join();
   EXPECT_EQ(pool_.segment().busy_slots(0), 0u);
@@ -167,13 +172,7 @@ TEST_F(Async, KeepsACallbacksReplyInItsSlotForAnyThread) {
 
 TEST_F(Async, LetsACallbacksReplyOutliveTheClient) {
   const EchoWorker worker(pool_);
-  std::optional<Reply> kept;
-  std::atomic<bool> ended{false};
-  client_->call_async("echo", "hello", {}, [&](Result<Reply> reply) {
-    kept.emplace(std::move(reply).value());
-    ended = true;
-  });
-  ASSERT_TRUE(eventually([&] { return ended.load(); }));
+  std::optional<Reply> kept = reply_of_callback();
   client_.reset();
   EXPECT_EQ(supervisor_.goodbyes(), 0);
   EXPECT_EQ(kept->text(), "hello");

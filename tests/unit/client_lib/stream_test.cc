@@ -270,7 +270,11 @@ TEST_F(StreamTest, ClosesAWriterThatWaitsWhenTheReaderCancels) {
   std::thread writer([&] {
     while (written) written = stream.write("item");
   });
-  EXPECT_TRUE(eventually([&] { return pool_.word(0).has(layout::kFlagCallerSleeps); }));
+  // Also started: one that is not would be taken back, and its worker see nothing of it.
+  EXPECT_TRUE(eventually([&] {
+    const shm::SlotWord word = pool_.word(0);
+    return word.has(layout::kFlagCallerSleeps) && word.state == shm::SlotState::kRunning;
+  }));
   stream.cancel();
   writer.join();
   EXPECT_EQ(written.error().code, ErrorCode::kCancelled);

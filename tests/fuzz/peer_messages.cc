@@ -20,7 +20,8 @@ namespace slotring::fuzz {
 namespace {
 
 constexpr std::size_t kMaxPackets = 6;
-constexpr layout::Geometry kGeometry{1, 2, 2, 2, layout::kMinAreaBytes, layout::kPageBytes};
+constexpr layout::Geometry kGeometry{
+    1, 2, 2, 2, layout::kMinAreaBytes, layout::kPageBytes, layout::kPageBytes};
 
 // A pool whose memories a Welcome may bring, in their right places or in wrong ones.
 struct Offered {

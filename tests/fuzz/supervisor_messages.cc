@@ -19,7 +19,8 @@
 namespace slotring::fuzz {
 namespace {
 
-constexpr layout::Geometry kGeometry{2, 2, 2, 4, layout::kMinAreaBytes, layout::kPageBytes};
+constexpr layout::Geometry kGeometry{
+    2, 2, 2, 4, layout::kMinAreaBytes, layout::kPageBytes, layout::kPageBytes};
 constexpr std::size_t kStrangers = 3;
 constexpr std::size_t kMaxSteps = 16;
 

@@ -47,6 +47,9 @@ class PageFaults : public ::testing::TestWithParam<std::size_t> {
     pool_.publish_all();
     pool_.intern("echo");
   }
+  void SetUp() override {
+    if (testing::kThreadSanitizer) GTEST_SKIP() << "TSan's own memory faults, too";
+  }
 
   void serve() const {
     shm::WorkerSeat seat = pool_.worker();

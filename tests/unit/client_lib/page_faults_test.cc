@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/child_process.h"
+#include "tests/support/effort.h"
 #include "tests/support/local_pool.h"
 
 namespace slotring {

@@ -80,7 +80,7 @@ ClientCore::ClientCore(shm::UniqueFd socket, shm::Attachment joined, std::string
       own_(joined_.segment->geometry().slots()),
       pool_(*joined_.segment, &own_),
       owner_(static_cast<std::uint16_t>(joined_.index)),
-      router_(pool_, own_, owner_),
+      router_(pool_, owner_),
       statistics_(*joined_.segment, owner_),
       repair_epoch_(joined_.segment->header().repair_epoch.load(std::memory_order_acquire)),
       instance_(next_instance()) {
@@ -363,9 +363,7 @@ void ClientCore::release(Lease& lease) {
       lease.phase_ == Lease::Phase::kReplied ? SlotState::kReplied : SlotState::kClaimed;
   const bool large = state == SlotState::kReplied && sides_[lease.slot_].reader.read_behind_kept();
   // A word that is no longer this lease's was scribbled over; there is nothing to give back.
-  if (!pool_.try_release(lease.slot_, word_of(lease, state), Actor::kClient)) {
-    own_.drop(lease.slot_, lease.generation_);
-  }
+  (void)pool_.try_release(lease.slot_, word_of(lease, state), Actor::kClient);
   // Only the worker can give back what its reply took.
   if (large) pool_.ring_worker(lease.slot_);
 }

@@ -94,9 +94,7 @@ bool SessionRouter::try_forget_state(SessionIndex index, SessionWord seen) const
 
 void SessionRouter::give_back(const Claim& claim) const {
   // A word that is no longer this claim's was scribbled over; there is nothing to give back.
-  if (!pool_->try_release(claim.slot, claim.word, shm::Actor::kClient)) {
-    own_->drop(claim.slot, claim.word.generation);
-  }
+  (void)pool_->try_release(claim.slot, claim.word, shm::Actor::kClient);
 }
 
 // Never backwards: a process that was stopped before it stored an old one would have the session

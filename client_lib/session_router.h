@@ -19,7 +19,6 @@
 #include <stop_token>
 #include <string_view>
 
-#include "client_lib/shm/own_places.h"
 #include "client_lib/shm/session_table.h"
 #include "client_lib/shm/slot_pool.h"
 #include "slotring/lease.h"
@@ -49,8 +48,8 @@ class SessionRouter {
   };
 
   // All outlive this.
-  SessionRouter(const shm::SlotPool& pool, shm::OwnPlaces& own, std::uint16_t owner)
-      : pool_(&pool), own_(&own), table_(pool.segment()), owner_(owner) {}
+  SessionRouter(const shm::SlotPool& pool, std::uint16_t owner)
+      : pool_(&pool), table_(pool.segment()), owner_(owner) {}
 
   const shm::SessionTable& table() const { return table_; }
   // Whether sessions' state is lost with its worker; otherwise it is in a store.
@@ -85,7 +84,6 @@ class SessionRouter {
                      const std::stop_token& stop, const Served& served) const;
 
   const shm::SlotPool* pool_;
-  shm::OwnPlaces* own_;
   shm::SessionTable table_;
   std::uint16_t owner_;
 };

@@ -3,9 +3,8 @@
 //
 // Slots: the generation that a thread is about to claim is noted before its compare-and-swap. So a
 // word that names this owner, and whose generation is not noted, is held by no thread, whatever
-// happens at the same time: taking exactly that word away harms nobody. A note that outlives its
-// lease is out of date by itself, since the slot's generation has grown then; so the path of a call
-// has one plain store more, and nothing else.
+// happens at the same time: taking exactly that word away harms nobody. A lease's note goes before
+// its slot does: words that a peer writes may go back to a generation that was this owner's.
 // Places in line: on the slow path anyway, and so under a lock, which is this process's own.
 //
 // Thread-safe. Belongs to one owner.
@@ -41,6 +40,11 @@ class OwnPlaces {
                  std::uint16_t owner) {
     if (winner.generation == generation && winner.owner == owner) return;
     drop(slot, generation);
+  }
+  // Before a slot that this owner holds at `generation` is set free. No compare-and-swap: until it
+  // is free, no other thread notes a claim of it.
+  void end(SlotIndex slot, std::uint32_t generation) {
+    if (holds(slot, generation)) generations_[slot].store(kNone, std::memory_order_relaxed);
   }
   // After a lease ended without its slot becoming FREE by it.
   void drop(SlotIndex slot, std::uint32_t generation) {

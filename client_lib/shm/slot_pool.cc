@@ -314,6 +314,7 @@ Status SlotPool::check_worker_expected(SeatIndex seat) const {
 }
 
 bool SlotPool::try_release(SlotIndex slot, const SlotWord& held, Actor actor) const {
+  if (own_ != nullptr) own_->end(slot, held.generation);
   const MoveResult freed = try_free(word(slot), held, actor);
   if (!freed.moved) return false;
   if (!freed.before.has(kFlagListed)) {

@@ -82,6 +82,15 @@ TEST_F(OwnPlacesTest, AClientForgetsWhatItGaveUp) {
   EXPECT_EQ(pool_.state(call->slot), SlotState::kFree);
 }
 
+TEST_F(OwnPlacesTest, AClientForgetsWhatItReleased) {
+  Lease lease = client_->claim(shm::kNever).value();
+  const SlotWord word = pool_.word(0);
+  lease.release();
+  pool_.set_word(0, {word.generation, word.owner, SlotState::kReplied, 0});
+  look();
+  EXPECT_EQ(pool_.state(0), SlotState::kFree);
+}
+
 TEST_F(OwnPlacesTest, AClientWhoseWordWasScribbledOverSaysSoAndLosesTheSlotOnly) {
   Lease lease = submit(*client_, "hello").value();
   pretend(0, SlotState::kReplied);

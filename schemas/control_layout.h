@@ -119,8 +119,8 @@ struct alignas(kPageBytes) ControlHeader {
   // one that it is there.
   std::atomic<std::uint32_t> supervisor_epoch;
   std::atomic<std::int32_t> supervisor_pid;
-  // Grows after each look of the supervisor for scribbled words (client_lib/shm/repair.h): a client
-  // that sees it change looks for words that say that it holds what it does not hold.
+  // Changes after each look of the supervisor for scribbled words (client_lib/shm/repair.h): a
+  // client that sees it change looks for words that say that it holds what it does not hold.
   std::atomic<std::uint32_t> repair_epoch;
   // Of the newest SettingRecord. seq_cst, after the record: a worker that starts a call afterwards
   // sees it and makes that setting's call first.

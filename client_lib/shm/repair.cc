@@ -82,8 +82,7 @@ class Repairer {
     for (SeatIndex seat = 0; seat < segment_.geometry().max_workers; ++seat) ring_bell(seat);
     ring_owners();
     pool_.line().mend_audit_bell();
-    // Release: whoever acquires it finds what was mended.
-    segment_.header().repair_epoch.fetch_add(1, std::memory_order_release);
+    announce();
     return done_;
   }
 
@@ -261,6 +260,14 @@ class Repairer {
       if (state == SlotState::kRequested || is_with_worker(state)) return true;
     }
     return false;
+  }
+
+  // With a value that nobody can have seen there before: a peer may have counted it up, or back.
+  void announce() const {
+    std::atomic<std::uint32_t>& epoch = segment_.header().repair_epoch;
+    const auto now = static_cast<std::uint32_t>(monotonic_now());
+    // Release: whoever acquires it finds what was mended.
+    epoch.store(now == epoch.load(kRelaxed) ? now + 1 : now, std::memory_order_release);
   }
 
   static constexpr int kAttempts = 64;

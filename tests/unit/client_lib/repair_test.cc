@@ -266,6 +266,20 @@ TEST_F(RepairTest, MendsAPoolThatWasScribbledOverAtRandom) {
   }
 }
 
+TEST_F(RepairTest, IsNoticedWhateverAPeerWroteIntoItsEpoch) {
+  std::atomic<std::uint32_t>& epoch = pool_.segment().header().repair_epoch;
+  const auto client = pool_.client(0);
+  repair();
+  const std::uint32_t before = epoch.load();
+  epoch.store(before + 1);
+  client->claim(1).value().release();  // takes note of it
+  epoch.store(before);
+  pool_.set_word(1, {77, 0, SlotState::kReplied, 0});
+  repair();
+  client->claim(1).value().release();
+  EXPECT_EQ(pool_.state(1), SlotState::kFree);
+}
+
 TEST_F(RepairTest, MayBeKilledAnywhereAndRepeated) {
   if (!testing::kDeathsAtAccesses) GTEST_SKIP() << "needs x86-64";
   RandomSource random;

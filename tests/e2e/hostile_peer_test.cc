@@ -130,6 +130,7 @@ bool in_time(const std::function<bool()>& happened) { return eventually(happened
 struct Board {
   enum Phase { kStorm, kCalm, kIdle };
   std::atomic<int> phase{kStorm};
+  std::atomic<int> attached{0};
   std::atomic<int> outcomes{0};  // of calls in the storm
   std::atomic<int> errors{0};
   std::atomic<int> right_calls{0};  // in the calm
@@ -148,6 +149,7 @@ bool may_happen(ErrorCode code) {
 // The life of a well-behaved client.
 bool behave(const std::string& socket, Board& board) {
   Client client = Client::attach(socket).value();
+  ++board.attached;
   int number = 0;
   const auto call = [&](milliseconds timeout) -> std::optional<Error> {
     const std::string text = "call " + std::to_string(number++);
@@ -187,6 +189,8 @@ class HostilePeerTest : public ::testing::TestWithParam<Scribble> {
     for (int i = 0; i < kClients; ++i) {
       clients_.emplace_back([this] { return behave(pool_.socket(), board_); });
     }
+    // All of them: a header that is being scribbled over refuses who attaches.
+    ASSERT_TRUE(in_time([&] { return board_.attached.load() == kClients; }));
     ASSERT_TRUE(in_time([&] { return board_.outcomes.load() >= 50; }));
   }
   void let_a_hostile_peer_scribble() {
@@ -213,10 +217,15 @@ class HostilePeerTest : public ::testing::TestWithParam<Scribble> {
     std::vector<Lease> all;
     for (std::uint32_t i = 0; i < kSlots; ++i) {
       Result<Lease> lease = fresh.claim({.timeout = seconds(20)});
-      EXPECT_TRUE(lease.ok()) << "slot " << i << ": " << lease.error().to_string();
-      if (lease) all.push_back(*std::move(lease));
+      ASSERT_TRUE(lease.ok()) << "slot " << i << ": " << lease.error().to_string() << "\n"
+                              << words_of_slots();
+      all.push_back(*std::move(lease));
     }
     EXPECT_EQ(fresh.claim({.timeout = milliseconds(1)}).error().code, ErrorCode::kDeadlineExceeded);
+  }
+  // For a failure's message.
+  std::string words_of_slots() const {
+    return run({command_program(), "status", "--pool", pool_.socket()}).out;
   }
   void let_clients_go() {
     board_.phase.store(Board::kIdle);

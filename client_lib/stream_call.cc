@@ -83,6 +83,7 @@ std::optional<ReplyView> StreamCall::try_take_plain() {
   const auto item = lanes_->stream_in.try_next_item();
   if (!item) return std::nullopt;
   ++unreleased_frames_;
+  ++items_since_wait_;
   unreleased_bytes_ += item->payload.size();
   return ReplyView{.kind = static_cast<PayloadKind>(item->kind), .bytes = item->payload};
 }
@@ -109,8 +110,19 @@ Result<std::optional<ReplyView>> StreamCall::take() {
   return std::optional<ReplyView>(*view);
 }
 
+// A reader at its writer's heels has the lines of each frame go back and forth between two cores;
+// one that looks a moment later finds several frames, where more are on their way.
+void StreamCall::fall_behind() {
+  if (lagged_) items_since_wait_ >= kWorthLagging ? lag_.hit() : lag_.miss();
+  items_since_wait_ = 0;
+  const std::uint32_t pauses = lag_.next();
+  lagged_ = pauses > 0;
+  for (std::uint32_t i = 0; i < pauses; ++i) shm::cpu_pause();
+}
+
 StreamCall::WaitEnd StreamCall::await_item() {
   release_read();
+  fall_behind();
   const auto has_item = [&] { return !items_ended_ && lanes_->stream_in.ready(); };
   for (;;) {
     const WaitEnd end = core_->await_lanes(lease_, reading_, ClientCore::deadline_of(lease_), [&] {

@@ -57,6 +57,7 @@ class StreamCall {
   std::optional<ReplyView> try_take_plain();
   // The item that is there; nothing when that was the end of them.
   Result<std::optional<ReplyView>> take();
+  void fall_behind();
   // Waits for an item, answering tools; kReady when there is one.
   WaitEnd await_item();
   // Ends the call by its reply, or by what ended the wait for it. The outcome is kept.
@@ -87,6 +88,11 @@ class StreamCall {
   std::optional<Result<ReplyView>> outcome_;
   bool finished_ = false;
   shm::AdaptiveWait reading_;
+  // Before it waits: whether a moment's lag brings at least so many items is learned.
+  static constexpr std::uint32_t kWorthLagging = 4;
+  shm::LearnedTries lag_{shm::spins_worth_a_sleep() / 8};
+  std::uint32_t items_since_wait_ = 0;
+  bool lagged_ = false;
 
   // Of the writing end.
   alignas(64) std::atomic<std::uint32_t> writing_;

@@ -67,7 +67,7 @@ struct PoolConfig {
   std::uint32_t max_waiting = 1024;
   std::uint64_t slot_bytes = std::uint64_t{64} << 20;
   std::uint64_t warm_bytes = std::uint64_t{256} << 10;
-  std::uint64_t kept_bytes = std::uint64_t{4} << 20;  // what large payloads leave behind, at most
+  std::uint64_t kept_bytes = std::uint64_t{20} << 20;  // what large payloads leave behind, at most
   std::uint32_t max_sessions = 1024;
 
   // Sessions

@@ -74,11 +74,13 @@ void ToolDesk::begin(const ToolTable& tools) {
   nested_calls_ = 0;
   waiting_nested_ = nullptr;
   given_up_nested_.clear();
+  questions_.clear();
+  question_bytes_ = 0;
 }
 
 bool ToolDesk::pending() {
   const std::scoped_lock lock(look_);
-  return error_ || (!attended_ && lanes_->tools_in.ready());
+  return error_ || (!attended_ && has_next());
 }
 
 Status ToolDesk::attend(const Lease& lease) {
@@ -91,7 +93,7 @@ Status ToolDesk::attend(const Lease& lease) {
   for (;;) {
     Status handled = Done{};
     // What a frame says may take as long as its tool does.
-    while (handled && lanes_->tools_in.ready() && !ClientCore::stop_requested(lease) &&
+    while (handled && has_next() && !ClientCore::stop_requested(lease) &&
            !has_passed(ClientCore::deadline_of(lease))) {
       handled = handle_next(lease);
     }
@@ -99,7 +101,7 @@ Status ToolDesk::attend(const Lease& lease) {
       const std::scoped_lock lock(look_);
       const bool over = ClientCore::stop_requested(lease) ||
                         has_passed(ClientCore::deadline_of(lease)) || !handled;
-      if (!over && lanes_->tools_in.ready()) continue;
+      if (!over && has_next()) continue;
       attended_ = false;
     }
     // Others may wait, who are to know.
@@ -114,7 +116,37 @@ Status ToolDesk::break_rules(std::string what) {
   return *error_;
 }
 
+// The worker runs a nested call inside the waiting of whatever it had started before. So what is
+// awaited here last depends on nothing that the handlers of those around it ask, and they are
+// known: a question of any other nested call, one that was given up, may come from a handler
+// inside.
+bool ToolDesk::can_wait(const Question& question) const {
+  if (waiting_nested_ == nullptr) return false;
+  if (question.id.within == 0) return true;
+  const Nested* around = waiting_nested_->outer;
+  while (around != nullptr && around->id != question.id.within) around = around->outer;
+  return around != nullptr;
+}
+
+bool ToolDesk::has_due_question() const {
+  return std::any_of(questions_.begin(), questions_.end(),
+                     [this](const Question& question) { return !can_wait(question); });
+}
+
+std::optional<ToolDesk::Question> ToolDesk::take_due_question() {
+  const auto due = std::find_if(questions_.begin(), questions_.end(),
+                                [this](const Question& question) { return !can_wait(question); });
+  if (due == questions_.end()) return std::nullopt;
+  Question question = std::move(*due);
+  questions_.erase(due);
+  question_bytes_ -= question.argument.data().size();
+  return question;
+}
+
 Status ToolDesk::handle_next(const Lease& lease) {
+  if (const std::optional<Question> question = take_due_question()) {
+    return answer(lease, *question);
+  }
   const Result<shm::LaneFrame> frame = lanes_->tools_in.next();
   if (!frame) {
     const std::scoped_lock lock(look_);
@@ -123,7 +155,7 @@ Status ToolDesk::handle_next(const Lease& lease) {
   }
   switch (frame->kind) {
     case LaneFrameKind::kToolCall:
-      return answer(lease, *frame);
+      return take_question(lease, *frame);
     case LaneFrameKind::kNestedReply:
       return take_nested_reply(lease, *frame);
     default:
@@ -131,7 +163,7 @@ Status ToolDesk::handle_next(const Lease& lease) {
   }
 }
 
-Status ToolDesk::answer(const Lease& lease, const shm::LaneFrame& frame) {
+Status ToolDesk::take_question(const Lease& lease, const shm::LaneFrame& frame) {
   const wire::RarePart* rare = frame.frame.rare;
   if (rare == nullptr || rare->method_name() == nullptr) {
     return break_rules("a tool is called without a name");
@@ -139,27 +171,41 @@ Status ToolDesk::answer(const Lease& lease, const shm::LaneFrame& frame) {
   std::vector<Tensor> tensors;
   const Result<ReplyView> view = view_of(frame.frame, tensors);
   if (!view) return break_rules(view.error().message);
-  const std::string name = rare->method_name()->str();
-  const OwnedPayload argument = OwnedPayload(*view);
-  const std::uint64_t call_id = frame.frame.head.call_id;
-  const MonotonicNs deadline =
-      earlier(ClientCore::deadline_of(lease), frame.frame.head.deadline_ns);
+  Question question{layout::ToolCallId::unpack(frame.frame.head.call_id),
+                    rare->method_name()->str(), OwnedPayload(*view),
+                    earlier(ClientCore::deadline_of(lease), frame.frame.head.deadline_ns)};
   lanes_->tools_in.release();
   core_->tell_worker(lease);
-  const Result<ToolReply> reply = run(lease, name, argument, deadline);
+  if (!can_wait(question)) return answer(lease, question);
+  const std::size_t bytes = question.argument.data().size();
+  if (questions_.size() >= kMaxWaitingQuestions ||
+      question_bytes_ + bytes > kMaxWaitingQuestionBytes) {
+    return send_reply(
+        lease, question.id.pack(),
+        Error{.code = ErrorCode::kPoolSaturated,
+              .message = "too many tools are asked at once: " + std::to_string(questions_.size()) +
+                         " wait already; ask the next when some have answered",
+              .retryable = true});
+  }
+  question_bytes_ += bytes;
+  questions_.push_back(std::move(question));
+  return Done{};
+}
+
+Status ToolDesk::answer(const Lease& lease, const Question& question) {
+  const Result<ToolReply> reply = run(lease, question);
   {
     const std::scoped_lock lock(look_);
     if (error_) return *error_;  // in a nested call
   }
-  return send_reply(lease, call_id, reply);
+  return send_reply(lease, question.id.pack(), reply);
 }
 
-Result<ToolReply> ToolDesk::run(const Lease& lease, std::string_view name,
-                                const OwnedPayload& argument, MonotonicNs deadline) {
-  const Tool* tool = tools_->find(name);
+Result<ToolReply> ToolDesk::run(const Lease& lease, const Question& question) {
+  const Tool* tool = tools_->find(question.tool);
   if (tool == nullptr) {
-    return Error{ErrorCode::kToolNotFound, "the caller has no tool \"" + std::string(name) +
-                                               "\"; it has: " + tools_->names()};
+    return Error{ErrorCode::kToolNotFound,
+                 "the caller has no tool \"" + question.tool + "\"; it has: " + tools_->names()};
   }
   const std::uint32_t depth = innermost_ == nullptr ? 1 : innermost_->depth + 1;
   if (depth > kMaxToolDepth) {
@@ -168,14 +214,15 @@ Result<ToolReply> ToolDesk::run(const Lease& lease, std::string_view name,
                                                   " deep already, and that is the limit"};
   }
   const std::function<bool()> gone = [&] {
-    return !core_->is_under_way(lease) || ClientCore::stop_requested(lease) || has_passed(deadline);
+    return !core_->is_under_way(lease) || ClientCore::stop_requested(lease) ||
+           has_passed(question.deadline);
   };
-  Running running{core_, this, &lease, deadline, depth, innermost_};
+  Running running{core_, this, &lease, question.deadline, depth, innermost_};
   struct Scope {
     explicit Scope(Running& tool) { innermost_ = &tool; }
     ~Scope() { innermost_ = innermost_->outer; }
   } scope(running);
-  return call_guarded(*tool, ToolCall(name, argument, gone, deadline));
+  return call_guarded(*tool, ToolCall(question.tool, question.argument, gone, question.deadline));
 }
 
 bool ToolDesk::await_room(const Lease& lease, std::uint64_t bytes) {
@@ -220,7 +267,7 @@ Status ToolDesk::send_reply(const Lease& lease, std::uint64_t call_id,
 
 Status ToolDesk::take_nested_reply(const Lease& lease, const shm::LaneFrame& frame) {
   const std::uint64_t id = frame.frame.head.call_id;
-  if (std::erase(given_up_nested_, id) == 0) {
+  if (std::erase_if(given_up_nested_, [id](std::uint32_t one) { return one == id; }) == 0) {
     Nested* nested = waiting_nested_;
     while (nested != nullptr && nested->id != id) nested = nested->outer;
     if (nested == nullptr || nested->outcome) {
@@ -299,8 +346,10 @@ Status ToolDesk::await_nested(const Lease& lease, const Nested& nested, Monotoni
                               const std::stop_token& stop) {
   const std::stop_callback wakes(stop, [&] { core_->wake_caller(lease); });
   while (!nested.outcome) {
+    // Looked for once: only what this thread handles makes one due.
+    const bool due = has_due_question();
     const WaitEnd end = core_->await_lanes(lease, waiting_, deadline, [&] {
-      return lanes_->tools_in.ready() || stop.stop_requested();
+      return due || lanes_->tools_in.ready() || stop.stop_requested();
     });
     if (stop.stop_requested()) {
       return Error{ErrorCode::kCancelled, "the nested call was cancelled"};

@@ -2,7 +2,10 @@
 // tools lanes of one slot, on the client's side.
 //
 // Several threads may wait for one call (the two ends of a stream). Whichever finds a frame attends
-// to it, and the others leave the lanes alone meanwhile. Frames are handled in their order.
+// to it, and the others leave the lanes alone meanwhile. Frames are handled in their order, but for
+// questions (calls of tools) that come while a nested call is awaited and that its outcome cannot
+// depend on: those of the handlers around it, which ask several tools at once. They wait for the
+// tools that run, so that the stack grows with the depth of calls and not with their number.
 //
 // Nothing that comes from the worker is trusted: a frame that no correct worker sends ends the call
 // with BAD_FRAME. Arguments are copied out of the lane, so that its room goes back before a tool
@@ -11,7 +14,9 @@
 #ifndef SLOTRING_CLIENT_LIB_TOOL_DESK_H_
 #define SLOTRING_CLIENT_LIB_TOOL_DESK_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -51,6 +56,11 @@ class ToolTable {
   std::map<std::string, Tool, std::less<>> tools_;
 };
 
+// How many questions, and how many bytes of their arguments, may wait for a tool that runs; more
+// are answered with POOL_SATURATED, for a worker that keeps no measure.
+inline constexpr std::size_t kMaxWaitingQuestions = 4096;
+inline constexpr std::size_t kMaxWaitingQuestionBytes = std::size_t{256} << 20;
+
 class ToolDesk {
  public:
   // Both outlive this.
@@ -84,15 +94,29 @@ class ToolDesk {
   };
   // A nested call that waits for its reply.
   struct Nested {
-    std::uint64_t id;
+    std::uint32_t id;
     std::optional<Result<OwnedPayload>> outcome;
     Nested* outer;
   };
+  // What the worker asks of a tool.
+  struct Question {
+    layout::ToolCallId id;
+    std::string tool;
+    OwnedPayload argument;
+    shm::MonotonicNs deadline;
+  };
   static thread_local Running* innermost_;
 
+  // Whether handle_next() has something to do.
+  bool has_next() const { return lanes_->tools_in.ready() || has_due_question(); }
+  bool has_due_question() const;
+  std::optional<Question> take_due_question();
+  // Whether nothing that is awaited now depends on its answer.
+  bool can_wait(const Question& question) const;
   // Each error of these is one of the call, and is kept.
   Status handle_next(const Lease& lease);
-  Status answer(const Lease& lease, const shm::LaneFrame& frame);
+  Status take_question(const Lease& lease, const shm::LaneFrame& frame);
+  Status answer(const Lease& lease, const Question& question);
   Status take_nested_reply(const Lease& lease, const shm::LaneFrame& frame);
   // REQUIRES: await_room().
   Status send(const Lease& lease, layout::LaneFrameKind kind, shm::FrameHead head,
@@ -100,8 +124,7 @@ class ToolDesk {
   Status send_reply(const Lease& lease, std::uint64_t call_id, const Result<ToolReply>& reply);
   Status break_rules(std::string what);
 
-  Result<ToolReply> run(const Lease& lease, std::string_view name, const OwnedPayload& argument,
-                        shm::MonotonicNs deadline);
+  Result<ToolReply> run(const Lease& lease, const Question& question);
   // Waits for room for a frame of `bytes` with an envelope. False: the call, or its time, is over.
   bool await_room(const Lease& lease, std::uint64_t bytes);
   Status await_nested(const Lease& lease, const Nested& nested, shm::MonotonicNs deadline,
@@ -115,9 +138,11 @@ class ToolDesk {
   bool attended_ = false;  // a thread attends: the lanes, and all below, are its alone
   std::optional<Error> error_;
   shm::AdaptiveWait waiting_;
-  std::uint64_t nested_calls_ = 0;
+  std::uint32_t nested_calls_ = 0;
   Nested* waiting_nested_ = nullptr;            // the innermost first
-  std::vector<std::uint64_t> given_up_nested_;  // whose reply may come yet
+  std::vector<std::uint32_t> given_up_nested_;  // whose reply may come yet
+  std::deque<Question> questions_;              // that wait, in order
+  std::size_t question_bytes_ = 0;
 };
 
 }  // namespace slotring::internal

@@ -83,6 +83,20 @@ enum class LaneFrameKind : std::uint8_t {
 };
 inline constexpr std::uint8_t kLaneFrameKinds = 6;
 
+// FixedPart::call_id of a kToolCall: {call_id of the kNested whose handler asks:32 | number:32}.
+// The kToolReply echoes it. `within` is 0 where the call's own handler asks; by it the client tells
+// a question that the nested call which it waits for depends on from those that can wait for that
+// call's end.
+struct ToolCallId {
+  std::uint32_t within = 0;
+  std::uint32_t number = 0;
+
+  static constexpr ToolCallId unpack(std::uint64_t id) {
+    return {static_cast<std::uint32_t>(id >> 32), static_cast<std::uint32_t>(id)};
+  }
+  constexpr std::uint64_t pack() const { return std::uint64_t{within} << 32 | number; }
+};
+
 // FrameDescriptor::flags of a frame in a lane: {payload kind:8 | frame kind:8}. A frame without an
 // envelope (envelope_bytes 0) is of this payload kind; one with an envelope, as its envelope says.
 struct LaneFlags {

@@ -24,6 +24,7 @@ bool passed(MonotonicNs deadline) {
   return deadline != shm::kNever && shm::monotonic_now() >= deadline;
 }
 
+constexpr char kItemText[] = "an item of the stream";
 constexpr char kNoReader[] =
     "the handler streams, and its caller reads no stream: it must use Client::stream()";
 
@@ -34,9 +35,15 @@ class LaneSink final : public PayloadSink {
  public:
   enum class Full : bool { kWaits, kFails };
 
-  // All outlive this.
-  LaneSink(Channel& channel, shm::LaneWriter& lane, bool with_envelope, Full when_full)
-      : channel_(channel), lane_(lane), with_envelope_(with_envelope), when_full_(when_full) {}
+  // All outlive this. `what` is written, and of `name`, if it has one: for messages.
+  LaneSink(Channel& channel, shm::LaneWriter& lane, bool with_envelope, Full when_full,
+           std::string_view what, std::string_view name = {})
+      : channel_(channel),
+        lane_(lane),
+        with_envelope_(with_envelope),
+        when_full_(when_full),
+        what_(what),
+        name_(name) {}
 
   Result<std::span<std::byte>> space(std::uint64_t bytes, bool with_rare_part) override {
     const bool with_envelope = with_envelope_ || with_rare_part;
@@ -53,6 +60,10 @@ class LaneSink final : public PayloadSink {
     return lane_.space(bytes, with_envelope);
   }
   std::uint64_t max_bytes() const override { return lane_.max_bytes(with_envelope_); }
+  std::string what() const override {
+    const std::string what(what_);
+    return name_.empty() ? what : what + " '" + std::string(name_) + "'";
+  }
 
   bool was_full() const { return was_full_; }
 
@@ -61,6 +72,8 @@ class LaneSink final : public PayloadSink {
   shm::LaneWriter& lane_;
   bool with_envelope_;
   Full when_full_;
+  std::string_view what_;
+  std::string_view name_;
   bool was_full_ = false;
 };
 
@@ -135,14 +148,16 @@ bool Channel::try_send_bytes(PyObject* item) {
 Status Channel::send(PyObject* item) {
   if (Status may = may_send(); !may) return may;
   if (try_send_bytes(item)) return Done{};
-  LaneSink sink(*this, lanes().stream_out, /*with_envelope=*/false, LaneSink::Full::kWaits);
+  LaneSink sink(*this, lanes().stream_out, /*with_envelope=*/false, LaneSink::Full::kWaits,
+                kItemText);
   return send_to(sink, item);
 }
 
 Result<bool> Channel::try_send(PyObject* item) {
   if (Status may = may_send(); !may) return std::move(may).error();
   if (try_send_bytes(item)) return true;
-  LaneSink sink(*this, lanes().stream_out, /*with_envelope=*/false, LaneSink::Full::kFails);
+  LaneSink sink(*this, lanes().stream_out, /*with_envelope=*/false, LaneSink::Full::kFails,
+                kItemText);
   Status sent = send_to(sink, item);
   if (sent) return true;
   if (sink.was_full()) return false;
@@ -195,11 +210,12 @@ Result<std::uint64_t> Channel::ask(std::string_view tool, PyObject* argument,
   if (Status entered = enter(); !entered) return std::move(entered).error();
   if (tools_error_) return *tools_error_;
   shm::LaneWriter& lane = lanes().tools_out;
-  LaneSink sink(*this, lane, /*with_envelope=*/true, LaneSink::Full::kWaits);
+  LaneSink sink(*this, lane, /*with_envelope=*/true, LaneSink::Full::kWaits,
+                "the argument of the tool", tool);
   const Result<WrittenReply> written = write_frame(server_->replies(), sink, argument);
   if (!written) return written.error();
-  const std::uint64_t number = ++last_question_;
-  shm::FrameHead head = head_of(*call_, number);
+  const std::uint32_t number = ++last_question_;
+  shm::FrameHead head = head_of(*call_, layout::ToolCallId{running_, number}.pack());
   head.kind = written->kind;
   head.deadline_ns = shm::earlier(deadline, call_->head.deadline_ns);
   shm::RareHead rare = written->parts();
@@ -332,7 +348,7 @@ Status Channel::serve_tools() {
 }
 
 void Channel::take_answer(const shm::Frame& frame) {
-  const auto question = questions_.find(frame.head.call_id);
+  const auto question = questions_.find(layout::ToolCallId::unpack(frame.head.call_id).number);
   // One that nobody waits for any more.
   if (question != questions_.end() && !question->second.answer) {
     std::optional<Error> error = shm::error_of(frame);
@@ -366,7 +382,10 @@ Status Channel::serve_nested(const shm::Frame& frame) {
                                                " deep; does a tool call the method that asks it?"});
   }
   ++nested_;
+  const std::uint32_t outer =
+      std::exchange(running_, static_cast<std::uint32_t>(nested.head.call_id));
   const Result<Ref> result = server_->run_nested(nested, *std::move(argument), self_);
+  running_ = outer;
   --nested_;
   return send_nested_reply(nested.head.call_id, result);
 }
@@ -376,7 +395,8 @@ Status Channel::serve_nested(const shm::Frame& frame) {
 Status Channel::send_nested_reply(std::uint64_t number, const Result<Ref>& result) {
   if (server_ == nullptr || server_->seat().cancelled(*call_)) return Done{};
   shm::LaneWriter& lane = lanes().tools_out;
-  LaneSink sink(*this, lane, /*with_envelope=*/true, LaneSink::Full::kWaits);
+  LaneSink sink(*this, lane, /*with_envelope=*/true, LaneSink::Full::kWaits,
+                "the reply to the call of a tool");
   shm::FrameHead head = head_of(*call_, number);
   const Result<WrittenReply> written =
       result ? write_frame(server_->replies(), sink, result->get()) : result.error();

@@ -111,8 +111,9 @@ class Channel {
   bool room_with_envelope_ = false;
   std::map<std::uint64_t, Question> questions_;
   std::optional<Error> tools_error_;  // what its caller sent there does not check
-  std::uint64_t last_question_ = 0;
-  int nested_ = 0;  // that run
+  std::uint32_t last_question_ = 0;
+  int nested_ = 0;             // that run, each inside the waiting of the one before
+  std::uint32_t running_ = 0;  // the number of the innermost; 0: the call's own handler
 };
 
 // A new slotring._native.Channel of a call; null with a Python exception. Without `server`, of a

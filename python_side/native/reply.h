@@ -18,6 +18,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -77,6 +78,8 @@ class PayloadSink {
   // those of waiting for space, where the sink waits.
   virtual Result<std::span<std::byte>> space(std::uint64_t bytes, bool with_rare_part) = 0;
   virtual std::uint64_t max_bytes() const = 0;
+  // What is written, for messages: "the reply of 'resize'".
+  virtual std::string what() const = 0;
   // What stands there already, and need not be copied.
   virtual std::optional<ArraysInPlace> in_place() { return std::nullopt; }
 };
@@ -103,6 +106,7 @@ class SlotSink final : public PayloadSink {
     return ArraysInPlace(arrays_, call_);
   }
   std::uint64_t max_bytes() const override { return seat_.max_reply_bytes(); }
+  std::string what() const override { return "the reply of '" + std::string(method_) + "'"; }
 
  private:
   shm::WorkerSeat& seat_;

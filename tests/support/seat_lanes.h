@@ -72,23 +72,28 @@ inline void reply_text(WorkerSeat& seat, const RunningCall& call, std::string_vi
   (void)seat.reply(call, wire::PayloadKind::Bytes, text.size()).ok();
 }
 
-// What a tool answered: its text, or "CODE: message".
-inline std::string call_tool(WorkerSeat& seat, const RunningCall& call, std::string_view tool,
-                             std::string_view argument, std::uint64_t id = 1,
-                             const std::function<std::string(const std::string&)>& on_nested = {}) {
+// False: the caller has gone.
+inline bool ask_tool(WorkerSeat& seat, const RunningCall& call, std::string_view tool,
+                     std::string_view argument, layout::ToolCallId id) {
+  return send_frame(seat, call, seat.lanes(call).tools_out, LaneFrameKind::kToolCall, argument,
+                    {.call_id = id.pack(), .generation = call.word.generation},
+                    {.method_name = tool});
+}
+
+// What a nested call with this argument and number is answered with.
+using OnNested = std::function<std::string(const std::string&, std::uint32_t)>;
+
+// What the tool that was asked last answers: its text, or "CODE: message".
+inline std::string await_tool(WorkerSeat& seat, const RunningCall& call, layout::ToolCallId id,
+                              const OnNested& on_nested = {}) {
   shm::CallLanes& lanes = seat.lanes(call);
-  const shm::FrameHead head{.call_id = id, .generation = call.word.generation};
-  if (!send_frame(seat, call, lanes.tools_out, LaneFrameKind::kToolCall, argument, head,
-                  {.method_name = tool})) {
-    return "gone";
-  }
   for (;;) {
     if (!await_caller(seat, call, [&] { return lanes.tools_in.ready(); })) return "gone";
     const shm::LaneFrame frame = lanes.tools_in.next().value();
     const std::optional<Error> error = shm::error_of(frame.frame);
     std::string text = error ? error->to_string() : text_of_frame(frame);
     if (frame.kind == LaneFrameKind::kToolReply) {
-      if (frame.frame.head.call_id != id) text = "the reply to another call";
+      if (frame.frame.head.call_id != id.pack()) text = "the reply to another call";
       lanes.tools_in.release();
       seat.tell_caller(call);
       return text;
@@ -98,9 +103,17 @@ inline std::string call_tool(WorkerSeat& seat, const RunningCall& call, std::str
     // Before it is run: it may ask for tools itself, and so on.
     lanes.tools_in.release();
     seat.tell_caller(call);
-    const std::string answer = on_nested ? on_nested(text) : "";
+    const std::string answer =
+        on_nested ? on_nested(text, static_cast<std::uint32_t>(reply.call_id)) : "";
     send_frame(seat, call, lanes.tools_out, LaneFrameKind::kNestedReply, answer, reply);
   }
+}
+
+inline std::string call_tool(WorkerSeat& seat, const RunningCall& call, std::string_view tool,
+                             std::string_view argument, layout::ToolCallId id = {0, 1},
+                             const OnNested& on_nested = {}) {
+  if (!ask_tool(seat, call, tool, argument, id)) return "gone";
+  return await_tool(seat, call, id, on_nested);
 }
 
 }  // namespace slotring::testing

@@ -10,8 +10,10 @@
 //
 // A tool runs on the thread that waits for the reply of the call that its handler serves (in
 // call(), Lease::wait(), or a Stream's next(), write() and finish()), and so only while that thread
-// waits; of one call, one at a time, in the order in which they were asked for. Tools of several
-// calls run at the same time, each on its own thread.
+// waits; of one call, one at a time, in the order in which they were asked for. Those that one
+// handler asks at once wait for each other, however many, also while one of them waits for a nested
+// call; beyond 4096, or 256 MiB of arguments, they are answered with POOL_SATURATED. Tools of
+// several calls run at the same time, each on its own thread.
 //
 // A tool may call the pool: Client::call() of the same client, made on the tool's thread and
 // without a session, is *nested*. It goes to the worker that waits for the tool, in the same slot,
@@ -44,7 +46,8 @@ namespace internal {
 class ToolDesk;
 }
 
-// How many tools and nested calls may run within each other.
+// How many tools and nested calls may run within each other: one that a nested call's handler asks
+// is one deeper than the tool that made that call. How many are asked at once does not matter.
 inline constexpr std::uint32_t kMaxToolDepth = 16;
 
 // What a handler asks of a tool. Valid while the tool runs.

@@ -45,14 +45,15 @@ void ask_up(WorkerSeat& seat, const RunningCall& call) {
 // The same, where nested calls of the tool are run at once, and ask the tool in their turn, until
 // their argument is empty.
 std::string descend(WorkerSeat& seat, const RunningCall& call, const std::string& argument,
-                    std::uint64_t depth) {
+                    std::uint32_t nested) {
   if (argument.empty()) return "bottom";
-  return call_tool(seat, call, "up", argument, depth, [&](const std::string& nested) {
-    return descend(seat, call, nested, depth + 1);
-  });
+  return call_tool(seat, call, "up", argument, {nested, 1},
+                   [&](const std::string& deeper, std::uint32_t number) {
+                     return descend(seat, call, deeper, number);
+                   });
 }
 void ask_down(WorkerSeat& seat, const RunningCall& call) {
-  reply_text(seat, call, descend(seat, call, argument_of(call), 1));
+  reply_text(seat, call, descend(seat, call, argument_of(call), 0));
 }
 
 class ToolsTest : public ::testing::Test {
@@ -171,15 +172,81 @@ TEST_F(ToolsTest, GoSixteenDeepAndNoDeeper) {
               StartsWith("INVALID_ARGUMENT: tools that call handlers that call tools are 16 deep"));
 }
 
+// The handler asks as many tools at once as the lane takes, twice over; each makes a nested call.
+TEST_F(ToolsTest, ThatAreAskedAtOnceFollowEachOtherHoweverMany) {
+  constexpr std::uint32_t kMany = 2 * kMaxToolDepth;
+  const SeatThread worker(pool_, [](WorkerSeat& seat, const RunningCall& call) {
+    const auto on_nested = [](const std::string& text, std::uint32_t) { return text; };
+    std::string answers;
+    std::uint32_t asked = 0;
+    for (std::uint32_t answered = 1; answered <= kMany; ++answered) {
+      while (asked < kMany && asked < answered + layout::kToolEntries - 1) {
+        ASSERT_TRUE(testing::ask_tool(seat, call, "up", std::to_string(asked), {0, asked + 1}));
+        ++asked;
+      }
+      answers += testing::await_tool(seat, call, {0, answered}, on_nested) + " ";
+    }
+    reply_text(seat, call, answers);
+  });
+  std::string expected;
+  for (std::uint32_t i = 0; i < kMany; ++i) expected += std::to_string(i) + " ";
+  int running = 0;
+  client_
+      .add_tool("up",
+                [&](const ToolCall& call) -> Result<ToolReply> {
+                  EXPECT_EQ(++running, 1) << "one at a time";
+                  const Result<Reply> reply = client_.call("down", call.text());
+                  --running;
+                  if (!reply) return reply.error();
+                  return ToolReply(reply->text());
+                })
+      .value();
+  EXPECT_EQ(client_.call("ask", "").value().text(), expected);
+}
+
+// What such a call's handler asks may be what the next nested call, which the worker runs inside
+// the waiting of that handler, depends on.
+TEST_F(ToolsTest, OfANestedCallThatWasGivenUpAreRunWhileTheNextOneIsAwaited) {
+  std::atomic<bool> given_up = false;
+  std::stop_source stop;
+  const SeatThread worker(pool_, [&](WorkerSeat& seat, const RunningCall& call) {
+    const auto late = [&](const std::string&, std::uint32_t number) {
+      stop.request_stop();
+      (void)eventually([&] { return given_up.load(); });
+      (void)testing::await_caller(seat, call, [&] { return seat.lanes(call).tools_in.ready(); });
+      testing::ask_tool(seat, call, "inner", "", {number, 2});
+      return testing::await_tool(
+          seat, call, {number, 3}, [&](const std::string& next, std::uint32_t) {
+            const std::string answer = testing::await_tool(seat, call, {number, 2});
+            testing::ask_tool(seat, call, "inner", "", {number, 3});
+            return next + answer;
+          });
+    };
+    reply_text(seat, call, call_tool(seat, call, "up", "", {0, 1}, late));
+  });
+  client_.add_tool("inner", [](const ToolCall&) { return ToolReply("!"); }).value();
+  client_
+      .add_tool("up",
+                [&](const ToolCall&) -> Result<ToolReply> {
+                  EXPECT_FALSE(client_.call("down", "late", {.stop = stop.get_token()}).ok());
+                  given_up = true;
+                  const Result<Reply> reply = client_.call("down", "next");
+                  if (!reply) return reply.error();
+                  return ToolReply(reply->text());
+                })
+      .value();
+  EXPECT_EQ(client_.call("ask", "").value().text(), "next!");
+}
+
 TEST_F(ToolsTest, GiveANestedCallUpThatIsLateAndSkipItsReply) {
   std::atomic<bool> given_up = false;
   const SeatThread worker(pool_, [&](WorkerSeat& seat, const RunningCall& call) {
     const std::string first =
-        call_tool(seat, call, "up", "", 1, [&](const std::string&) -> std::string {
+        call_tool(seat, call, "up", "", {0, 1}, [&](const std::string&, auto) -> std::string {
           (void)eventually([&] { return given_up.load(); });
           return "late";
         });
-    reply_text(seat, call, first + call_tool(seat, call, "again", "", 2));
+    reply_text(seat, call, first + call_tool(seat, call, "again", "", {0, 2}));
   });
   client_
       .add_tool("up",
@@ -214,10 +281,10 @@ TEST_F(ToolsTest, LearnThatTheirCallWasStopped) {
 TEST_F(ToolsTest, AreAnsweredByAStreamAtEitherEnd) {
   const SeatThread worker(pool_, [](WorkerSeat& seat, const RunningCall& call) {
     (void)testing::read_item(seat, call);
-    testing::send_item(seat, call, call_tool(seat, call, "up", "first", 1));
+    testing::send_item(seat, call, call_tool(seat, call, "up", "first", {0, 1}));
     while (testing::read_item(seat, call)) {
     }
-    testing::send_item(seat, call, call_tool(seat, call, "up", "second", 2));
+    testing::send_item(seat, call, call_tool(seat, call, "up", "second", {0, 2}));
     reply_text(seat, call, "done");
   });
   client_.add_tool("up", [](const ToolCall& call) { return ToolReply(call.text()); }).value();

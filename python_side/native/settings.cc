@@ -38,6 +38,25 @@ Ref error_tuple(const std::optional<Error>& error) {
                                   str_of(error->traceback).get()));
 }
 
+// What is wrong with a result that the handler's work has yet to come from.
+std::optional<Error> not_run(const Method& method, PyObject* result) {
+  const Ref coroutines = Ref::steal(PyImport_ImportModule("slotring.coroutines"));
+  const Ref kind =
+      coroutines ? Ref::steal(PyObject_CallMethod(coroutines.get(), "drop", "O", result)) : Ref();
+  if (!kind) return take_exception(ErrorCode::kHandlerRaised);
+  if (kind.get() == Py_None) return std::nullopt;
+  const std::string returned = "the method '" + method.name + "' returned " + text_of(kind.get()) +
+                               ", which a broadcast does not run: ";
+  if (text_of(kind.get()) == "a coroutine") {
+    return Error{ErrorCode::kReplyNotConvertible,
+                 returned + "define its handler with `async def`, or await it there"};
+  }
+  return Error{ErrorCode::kStreamRequired,
+               returned +
+                   "nobody reads its items; broadcast to a handler that does its work and "
+                   "returns"};
+}
+
 }  // namespace
 
 void WorkerSettings::catch_up(const Make& make) {
@@ -107,7 +126,8 @@ std::optional<Error> make_setting(const Method& method, const shm::Setting& sett
         Ref::steal(PyObject_CallFunctionObjArgs(method.handler.get(), argument->get(), nullptr));
   }
   if (!result) return take_handler_exception(describe);
-  return returned_exception(result.get(), describe);
+  if (std::optional<Error> error = returned_exception(result.get(), describe)) return error;
+  return not_run(method, result.get());
 }
 
 }  // namespace slotring::python

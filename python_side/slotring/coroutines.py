@@ -31,6 +31,17 @@ def awaits(handler: Callable[..., Any]) -> bool:
     )
 
 
+def drop(result: Any) -> str | None:
+    """What ``result`` is if nothing of it has run, and it is closed; None for what is a result."""
+    from types import AsyncGeneratorType, CoroutineType, GeneratorType
+
+    if isinstance(result, (CoroutineType, GeneratorType)):
+        result.close()
+        return "a coroutine" if isinstance(result, CoroutineType) else "a generator"
+    # One that was not started has nothing to be closed.
+    return "an asynchronous generator" if isinstance(result, AsyncGeneratorType) else None
+
+
 class Coroutines:
     """The loop on which coroutine functions run, one at a time. Made when there is one.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from expected_errors import failure_of
 from worker_pool import as_payload, wait_until
 
@@ -30,6 +32,24 @@ MODULE = '''
     async def later(request):
         await asyncio.sleep(0)
         made.append("later")
+
+    @slotring.handler
+    def streams(request):
+        made.append("streams")
+        yield request
+
+    @slotring.handler
+    async def streams_later(request):
+        made.append("streams later")
+        yield request
+
+    @slotring.handler
+    def returns_a_generator(request):
+        return streams(request)
+
+    @slotring.handler
+    def returns_a_coroutine(request):
+        return later(request)
 
     @slotring.handler
     def seen(request):
@@ -105,6 +125,26 @@ def test_an_exception_that_a_setting_returns_is_its_failure(pool):
     pool.start_worker(MODULE)
     broadcast(pool, "configure", "worse")
     assert failure_of(pool.call, "settings", "configure").code == "PROGRAM_FAILED"
+
+
+@pytest.mark.parametrize(
+    "method, code, message",
+    [
+        ("streams", "STREAM_REQUIRED", "the method 'streams' returned a generator"),
+        ("streams_later", "STREAM_REQUIRED", "reads no stream"),
+        ("returns_a_generator", "STREAM_REQUIRED", "nobody reads its items"),
+        ("returns_a_coroutine", "REPLY_NOT_CONVERTIBLE", "define its handler with `async def`"),
+    ],
+)
+def test_a_setting_whose_handler_would_not_run_has_failed(pool, method, code, message):
+    worker = pool.start_worker(MODULE)
+    broadcast(pool, method, "x")
+    assert pool.call("seen") == []
+    assert pool.harness.settings_told() == (1, 1)
+    failure = failure_of(pool.call, "settings", method)
+    assert failure.code == code and message in failure.message
+    pool.end_worker()
+    assert "never awaited" not in worker.stderr
 
 
 def test_a_setting_of_an_unknown_method_is_not_found(pool):

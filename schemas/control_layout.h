@@ -182,6 +182,44 @@ struct SeatWord {
   constexpr bool operator==(const SeatWord&) const = default;
 };
 
+// How a worker serves the calls of its slots (python_side/slotring/worker.py).
+enum class Profile : std::uint8_t {
+  kNone = 0,  // the seat has no worker
+  kSingle = 1,
+  kThreads = 2,
+  kAsyncio = 3,
+};
+
+constexpr const char* to_string(Profile profile) {
+  switch (profile) {
+    case Profile::kNone:
+      return "none";
+    case Profile::kSingle:
+      return "single";
+    case Profile::kThreads:
+      return "threads";
+    case Profile::kAsyncio:
+      return "asyncio";
+  }
+  return "corrupt";
+}
+
+// {reserved:16 | threads:8 | profile:8}, for observers.
+struct ProfileWord {
+  Profile profile = Profile::kNone;
+  std::uint8_t threads = 0;  // with kThreads
+
+  static constexpr ProfileWord unpack(std::uint32_t word) {
+    return {static_cast<Profile>(static_cast<std::uint8_t>(word)),
+            static_cast<std::uint8_t>(word >> 8)};
+  }
+  constexpr std::uint32_t pack() const {
+    return std::uint32_t{threads} << 8 | static_cast<std::uint8_t>(profile);
+  }
+  constexpr bool operator==(const ProfileWord&) const = default;
+};
+static_assert(kMaxSlotsPerWorker <= 0xFF, "as many threads");
+
 // SeatRecord::wanted. The bits above count wakes, so that a caller that was about to sleep when it
 // was woken does not, even where another has set the bit again.
 inline constexpr std::uint32_t kSeatWanted = 1;
@@ -203,6 +241,7 @@ struct SeatRecord {
   // they look and sleep; whoever frees a slot of the seat and finds it set clears it, adds
   // kWantedStep and wakes them all.
   std::atomic<std::uint32_t> wanted;
+  std::atomic<std::uint32_t> profile;  // ProfileWord of the worker that is there
   // The doorbell, see client_lib/shm/doorbell.h.
   alignas(kCacheLineBytes) std::atomic<std::uint32_t> bell;
   // The worker's own counters; only it writes them.
@@ -405,6 +444,7 @@ static_assert(offsetof(SeatRecord, pid_start_time) == 16);
 static_assert(offsetof(SeatRecord, ready_ns) == 24);
 static_assert(offsetof(SeatRecord, walked) == 32);
 static_assert(offsetof(SeatRecord, wanted) == 36);
+static_assert(offsetof(SeatRecord, profile) == 40);
 static_assert(offsetof(SeatRecord, bell) == 64);
 static_assert(offsetof(SeatRecord, calls) == 128);
 static_assert(offsetof(SeatRecord, running) == 144);
@@ -458,6 +498,7 @@ constexpr std::uint64_t layout_hash() {
                                       offsetof(ControlHeader, sessions),
                                       offsetof(ControlHeader, settings_epoch),
                                       offsetof(SeatRecord, wanted),
+                                      offsetof(SeatRecord, profile),
                                       offsetof(SeatRecord, settings_epoch),
                                       offsetof(ClientRecord, stats_pages),
                                       offsetof(ClientRecord, bell),

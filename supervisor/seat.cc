@@ -184,6 +184,7 @@ Status Seat::take_on(LaunchedProcess process) {
   }
   record_.pid_start_time.store(process.start_time, std::memory_order_relaxed);
   record_.pid.store(worker->pid, std::memory_order_relaxed);
+  record_.profile.store(profile_word(pool_.config).pack(), std::memory_order_relaxed);
   worker->log->info("started, generation {}", generation_);
   worker_ = std::move(worker);
   return Done{};

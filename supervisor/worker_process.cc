@@ -65,4 +65,12 @@ LaunchOrder make_worker_order(const PoolConfig& config, const std::string& packa
   return order;
 }
 
+layout::ProfileWord profile_word(const PoolConfig& config) {
+  using layout::Profile;
+  if (config.profile == "threads") {
+    return {Profile::kThreads, static_cast<std::uint8_t>(config.threads)};
+  }
+  return {config.profile == "asyncio" ? Profile::kAsyncio : Profile::kSingle};
+}
+
 }  // namespace slotring::supervisor

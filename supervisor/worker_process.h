@@ -38,6 +38,9 @@ struct WorkerProcess {
 LaunchOrder make_worker_order(const PoolConfig& config, const std::string& package_path,
                               shm::SeatIndex seat, const shm::UniqueFd& seat_socket);
 
+// What observers are told of how such a worker serves.
+layout::ProfileWord profile_word(const PoolConfig& config);
+
 }  // namespace slotring::supervisor
 
 #endif  // SLOTRING_SUPERVISOR_WORKER_PROCESS_H_

@@ -26,7 +26,8 @@ Finished command(const SupervisedPool& pool, std::vector<std::string> words,
 
 class Command : public ::testing::Test {
  protected:
-  SupervisedPool pool{kModule, "workers = 2\nslots_per_worker = 3\n"};
+  SupervisedPool pool{kModule,
+                      "workers = 2\nslots_per_worker = 3\nprofile = \"threads\"\nthreads = 2\n"};
   Client client = pool.attach();
 };
 
@@ -61,6 +62,16 @@ TEST_F(Command, StatusShowsWorkersSlotsRingsAndClients) {
   EXPECT_THAT(status.out, HasSubstr("claimed"));
   EXPECT_THAT(status.out, HasSubstr("ready"));
   EXPECT_THAT(status.out, HasSubstr(std::to_string(SupervisedPool::worker_of(client))));
+}
+
+TEST_F(Command, StatusShowsHowEachWorkerServes) {
+  const Finished status = command(pool, {"status", "--json"});
+  ASSERT_EQ(status.status, 0) << status.err;
+  for (const nlohmann::json& worker : nlohmann::json::parse(status.out).at("workers")) {
+    EXPECT_EQ(worker.at("profile"), "threads");
+    EXPECT_EQ(worker.at("threads"), 2);
+  }
+  EXPECT_THAT(command(pool, {"status"}).out, HasSubstr("threads 2"));
 }
 
 TEST_F(Command, PingSaysThatTheWorkerIsWell) {

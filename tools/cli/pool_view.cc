@@ -64,6 +64,7 @@ SeatView look_at_seat(const ControlSegment& segment, std::uint32_t index) {
   view.seat = index;
   view.state = to_string(word.state);
   view.generation = word.generation;
+  view.profile = layout::ProfileWord::unpack(copy(record.profile));
   view.pid = copy(record.pid);
   view.restarts = copy(record.restarts);
   view.calls = copy(record.calls);

@@ -30,7 +30,8 @@ struct CallView {
 struct SeatView {
   std::uint32_t seat = 0;
   std::string state;
-  std::int32_t pid = 0;  // of its present or last worker; 0 when it never had one
+  layout::ProfileWord profile;  // kNone without a worker
+  std::int32_t pid = 0;         // of its present or last worker; 0 when it never had one
   std::uint32_t generation = 0;
   std::uint64_t calls = 0;
   std::uint64_t errors = 0;

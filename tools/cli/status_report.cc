@@ -50,9 +50,18 @@ std::string call_text(const std::optional<CallView>& call) {
          (call->hung ? ", hung" : ", busy") + (call->abandoned ? ", abandoned" : "");
 }
 
+// "single", "threads 3"
+std::string profile_text(const layout::ProfileWord& profile) {
+  if (profile.profile == layout::Profile::kNone) return "-";
+  std::string text = to_string(profile.profile);
+  if (profile.profile == layout::Profile::kThreads) text += " " + std::to_string(profile.threads);
+  return text;
+}
+
 std::string seat_table(const PoolView& pool) {
   TextTable table({{"WORKER", Align::kRight},
                    {"STATE"},
+                   {"PROFILE"},
                    {"PID", Align::kRight},
                    {"GENERATION", Align::kRight},
                    {"UPTIME", Align::kRight},
@@ -63,9 +72,10 @@ std::string seat_table(const PoolView& pool) {
                    {"RUNS"}});
   for (const SeatView& seat : pool.seats) {
     table.add_row(
-        {std::to_string(seat.seat), seat.state, seat.pid == 0 ? "-" : std::to_string(seat.pid),
-         std::to_string(seat.generation), age_text(seat.uptime_ns), std::to_string(seat.calls),
-         std::to_string(seat.errors), std::to_string(seat.restarts),
+        {std::to_string(seat.seat), seat.state, profile_text(seat.profile),
+         seat.pid == 0 ? "-" : std::to_string(seat.pid), std::to_string(seat.generation),
+         age_text(seat.uptime_ns), std::to_string(seat.calls), std::to_string(seat.errors),
+         std::to_string(seat.restarts),
          std::to_string(seat.busy_slots) + " of " + std::to_string(pool.geometry.slots_per_worker),
          call_text(seat.call)});
   }
@@ -136,8 +146,12 @@ json call_json(const std::optional<CallView>& call) {
 }
 
 json seat_json(const SeatView& seat) {
+  using layout::Profile;
+  const Profile profile = seat.profile.profile;
   return {{"worker", seat.seat},
           {"state", seat.state},
+          {"profile", profile == Profile::kNone ? json(nullptr) : json(to_string(profile))},
+          {"threads", profile == Profile::kThreads ? json(seat.profile.threads) : json(nullptr)},
           {"pid", seat.pid},
           {"generation", seat.generation},
           {"uptime_s", age_json(seat.uptime_ns)},

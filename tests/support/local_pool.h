@@ -149,9 +149,7 @@ inline Result<Lease> submit(internal::ClientCore& client, std::string_view text,
   return lease;
 }
 
-inline std::string text_of(const ReplyView& reply) {
-  return std::string(reinterpret_cast<const char*>(reply.bytes.data()), reply.bytes.size());
-}
+inline std::string text_of(const ReplyView& reply) { return std::string(reply.text()); }
 
 }  // namespace slotring::testing
 

@@ -57,9 +57,8 @@ class Reply {
   Reply& operator=(Reply&& other) noexcept;
   PayloadKind kind() const { return view_.kind; }
   std::span<const std::byte> bytes() const { return view_.bytes; }
-  std::string_view text() const {
-    return {reinterpret_cast<const char*>(view_.bytes.data()), view_.bytes.size()};
-  }
+  // bytes() as characters, whatever the kind.
+  std::string_view text() const { return view_.text(); }
   // Of a kTable reply, which read_table() of table.h reads: its type's fully qualified name.
   std::string_view table_type() const { return view_.table_type; }
   // Of a kTensors reply, in place; the rest as in ReplyView (lease.h).

@@ -85,6 +85,10 @@ struct ReplyView {
   std::uint64_t value_bytes = 0;         // of the value beside them, with which `bytes` begins
   std::string_view table_type = {};      // of kind kTable: its type's fully qualified name
 
+  // `bytes` as characters, whatever the kind; valid as long.
+  std::string_view text() const {
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  }
   // The reply's only tensor. Errors: INVALID_ARGUMENT when it has none, or several.
   Result<Tensor> tensor() const;
   // The one of this name. Errors: INVALID_ARGUMENT, which says what names there are.

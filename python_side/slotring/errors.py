@@ -147,7 +147,9 @@ def describe(exception: BaseException) -> tuple[int, bool, str, str, str]:
     python_type = _clip(type_name(exception), _MAX_TYPE_BYTES)
     if isinstance(exception, CallError):
         message = _clip(_text_of(exception), _MAX_MESSAGE_BYTES)
-        python_type = _clip(exception.python_type, _MAX_TYPE_BYTES) or python_type
+        if exception.python_type or type(exception) is CallError:
+            # A plain one says nothing but its message, whoever made it; a tool's keeps its own.
+            python_type = _clip(exception.python_type, _MAX_TYPE_BYTES)
         traceback = _clip_middle(exception.remote_traceback, _MAX_TRACEBACK_BYTES)
         if isinstance(exception, ProgramError) and exception.cause is not None:
             python_type = _clip(type_name(exception.cause), _MAX_TYPE_BYTES)

@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from expected_errors import failure_of
 from worker_pool import CallFailed, WorkerPool, wait_until
 
 THREADS = ("--profile", "threads", "--threads", "3")
@@ -271,6 +272,115 @@ def test_a_coroutine_that_a_tool_calls_waits_for_tools_itself(wide, profile):
 
     for _ in range(20):  # each of them waits, unless the answer is there at once
         assert wide.call("descend", 10) == "the bottom"
+
+
+ASKING = """
+    import asyncio
+
+    import slotring
+
+    @slotring.handler
+    async def ask_at_once(request, ctx):
+        return await asyncio.gather(*(ctx.tools.back(number) for number in range(request)))
+
+    @slotring.handler
+    async def later(request):
+        await asyncio.sleep(0.0001)
+        return request
+
+    @slotring.handler
+    async def deeper(request, ctx):
+        return sum(await asyncio.gather(*(ctx.tools.back(number) for number in range(request))))
+"""
+
+
+@PROFILES
+def test_tools_that_are_asked_at_once_may_each_make_a_call_however_many(wide, profile):
+    wide.start_worker(ASKING, *profile)
+    within = []
+
+    @wide.tool
+    def back(number):
+        within.append(number)
+        assert within == [number], "one at a time"
+        try:
+            return wide.nested("later", number)
+        finally:
+            within.pop()
+
+    assert wide.call("ask_at_once", 40) == list(range(40))
+
+
+@PROFILES
+def test_tools_that_are_asked_at_once_may_make_calls_that_ask_as_many(wide, profile):
+    wide.start_worker(ASKING, *profile)
+    outermost = [True]
+
+    @wide.tool
+    def back(number):
+        if not outermost[0]:
+            return wide.nested("later", number)
+        outermost[0] = False
+        try:
+            return wide.nested("deeper", 20) + number
+        finally:
+            outermost[0] = True
+
+    assert wide.call("ask_at_once", 20) == [190 + number for number in range(20)]
+
+
+ENDING = """
+    import slotring
+
+    @slotring.handler
+    def unsendable(request):
+        yield b"first"
+        yield object()
+
+    @slotring.handler
+    def too_large(request):
+        yield b"first"
+        yield bytes(1 << 17)
+
+    @slotring.handler
+    def refuses(request):
+        yield b"first"
+        raise slotring.CallError("no more", slotring.ErrorCode.PROGRAM_FAILED)
+
+    @slotring.handler
+    def asks(request, ctx):
+        yield b"first"
+        ctx.tools.nobody()
+
+    @slotring.handler
+    def raises(request):
+        yield b"first"
+        raise KeyError("nothing")
+"""
+ASYNC_ENDING = ENDING.replace("    def ", "    async def ").replace("ctx.tools", "await ctx.tools")
+
+
+@PROFILES
+@pytest.mark.parametrize("module", [ENDING, ASYNC_ENDING], ids=["generator", "async_generator"])
+def test_what_ends_a_stream_reads_alike_in_every_profile(wide, profile, module):
+    wide.start_worker(module, *profile)
+    ends = {
+        "unsendable": ("REPLY_NOT_CONVERTIBLE", "an object of type object cannot be sent", ""),
+        "too_large": ("PAYLOAD_TOO_LARGE", "", ""),
+        "refuses": ("PROGRAM_FAILED", "no more", ""),
+        "asks": ("STREAM_REQUIRED", "the caller has no tools", ""),
+        "raises": ("HANDLER_RAISED", "'nothing'", "KeyError"),
+    }
+    for method, (code, message, python_type) in ends.items():
+        stream = wide.stream(method)
+        assert next(stream) == b"first"
+        failure = failure_of(stream.finish)
+        assert (failure.code, failure.python_type) == (code, python_type)
+        assert failure.message.startswith(message)
+        assert bool(failure.traceback) == (method == "raises")
+        unread = failure_of(wide.call, method)
+        assert (unread.code, unread.python_type, unread.traceback) == ("STREAM_REQUIRED", "", "")
+        assert unread.message.startswith("the handler streams, and its caller reads no stream")
 
 
 HOLDING = """

@@ -61,17 +61,18 @@ std::optional<Error> AsyncCalls::refusal_of(const CallOptions& options, Call& ca
   }
   if (options.retry) {
     return Error{ErrorCode::kInvalidArgument,
-                 "asynchronous calls are not sent again by themselves: leave CallOptions::retry "
-                 "out, and call again"};
+                 "an asynchronous call is not sent again by itself: leave CallOptions::retry out, "
+                 "and call again when its error says `retryable`, or use Client::call()"};
   }
   if (!options.session.empty()) {
     return Error{ErrorCode::kInvalidArgument,
-                 "asynchronous calls have no session: use Session::call()"};
+                 "an asynchronous call has no session: leave CallOptions::session out, or use "
+                 "Session::call(), on a thread that may wait"};
   }
   CircuitBreaker* breaker = core_.breaker();
   if (breaker == nullptr) return std::nullopt;
   call.method_id = core_.method_id(call.method);
-  Result<CircuitBreaker::Ticket> ticket = breaker->admit(call.method_id, call.started);
+  Result<CircuitBreaker::Ticket> ticket = breaker->admit(call.method_id, call.method, call.started);
   if (!ticket) return std::move(ticket).error();
   call.admitted = *ticket;
   return std::nullopt;

@@ -11,9 +11,10 @@ namespace {
 // A word says all that there is to say: nothing else is read because of it.
 constexpr auto kRelaxed = std::memory_order_relaxed;
 
-Error circuit_open(const std::string& when) {
+Error circuit_open(std::string_view method, const std::string& when) {
   return Error{.code = ErrorCode::kCircuitOpen,
-               .message = "the method kept failing, and is not called now; " + when,
+               .message = "the method '" + std::string(method) +
+                          "' kept failing, and is not called now; " + when,
                .retryable = true};
 }
 
@@ -26,17 +27,19 @@ CircuitBreaker::CircuitBreaker(const BreakerOptions& options, shm::MonotonicNs n
           static_cast<std::uint64_t>(std::max<std::int64_t>(options.cool_down.count(), 0)) / 1000),
       born_ns_(now) {}
 
-Result<CircuitBreaker::Ticket> CircuitBreaker::admit(std::uint16_t method, shm::MonotonicNs now) {
+Result<CircuitBreaker::Ticket> CircuitBreaker::admit(std::uint16_t method, std::string_view name,
+                                                     shm::MonotonicNs now) {
   if (method == 0 || method >= words_.size()) return Ticket::kOrdinary;
   std::uint64_t seen = words_[method].load(kRelaxed);
   for (;;) {
     Word word = Word::unpack(seen);
     if (word.state == BreakerState::kClosed) return Ticket::kOrdinary;
     if (word.state == BreakerState::kProbing) {
-      return circuit_open("one call is finding out whether it works again");
+      return circuit_open(name, "one call is finding out whether it works again");
     }
     if (const std::uint64_t left = us_left(word, now); left > 0) {
-      return circuit_open("the next attempt is in " + std::to_string((left + 999) / 1000) + " ms");
+      return circuit_open(name,
+                          "the next attempt is in " + std::to_string((left + 999) / 1000) + " ms");
     }
     word.state = BreakerState::kProbing;
     if (words_[method].compare_exchange_weak(seen, word.pack(), kRelaxed)) return Ticket::kProbe;

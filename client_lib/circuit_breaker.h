@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cstdint>
 #include <optional>
+#include <string_view>
 
 #include "client_lib/shm/futex.h"
 #include "schemas/control_layout.h"
@@ -27,8 +28,8 @@ class CircuitBreaker {
   explicit CircuitBreaker(const BreakerOptions& options, shm::MonotonicNs now);
 
   // Methods have ids (method_table.h); 0, of names that no worker has announced, is always
-  // admitted. Errors: CIRCUIT_OPEN, retryable.
-  Result<Ticket> admit(std::uint16_t method, shm::MonotonicNs now);
+  // admitted. Errors: CIRCUIT_OPEN, retryable; it gives the method's `name`.
+  Result<Ticket> admit(std::uint16_t method, std::string_view name, shm::MonotonicNs now);
   void report(std::uint16_t method, Ticket ticket, Verdict verdict, shm::MonotonicNs now);
   BreakerStatus status(std::uint16_t method, shm::MonotonicNs now) const;
 

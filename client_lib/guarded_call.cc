@@ -52,12 +52,10 @@ Result<Reply> Client::call_admitted(ClientCore& core, std::string_view method, P
   if (breaker == nullptr) return call_once(core, method, payload, options);
   const std::uint16_t id = core.method_id(method);
   const shm::MonotonicNs started = shm::monotonic_now();
-  const Result<CircuitBreaker::Ticket> ticket = breaker->admit(id, started);
+  const Result<CircuitBreaker::Ticket> ticket = breaker->admit(id, method, started);
   if (!ticket) {
-    Error open = ticket.error();
-    open.message = "'" + std::string(method) + "': " + open.message;
-    core.count_error(method, options.session, open, started);
-    return open;
+    core.count_error(method, options.session, ticket.error(), started);
+    return ticket.error();
   }
   Admission admission(breaker, id, *ticket);
   Result<Reply> reply = call_once(core, method, payload, options);

@@ -22,7 +22,8 @@
 // kMaxQueuedBytes of payload, and POOL_SATURATED beyond.
 //
 // What is not as with call():
-//   - INVALID_ARGUMENT: with a `retry`, or a `session`;
+//   - INVALID_ARGUMENT with a `retry`: whoever gets an error that says `retryable` calls again;
+//   - INVALID_ARGUMENT with a `session`: use Session::call(), on a thread that may wait;
 //   - a call that its worker left unstarted when it went for good ends with WORKER_UNAVAILABLE or
 //     WORKER_LOST (retryable: nothing ran), where call() finds itself another slot;
 //   - tools are not answered.

@@ -28,8 +28,10 @@ using shm::SlotState;
 using testing::EchoWorker;
 using testing::effort;
 using testing::eventually;
+using ::testing::HasSubstr;
 using testing::LocalPool;
 using testing::LocalSupervisor;
+using ::testing::StartsWith;
 using namespace std::chrono_literals;
 using Future = std::future<Result<Reply>>;
 
@@ -336,10 +338,12 @@ TEST_F(Async, GetsForkedInAChild) {
 // Refusals.
 
 TEST_F(Async, SaysWhatItDoesNotDo) {
-  Future retried = call("hello", {.idempotent = true, .retry = RetryOptions{}});
-  EXPECT_EQ(code_of(retried), ErrorCode::kInvalidArgument);
-  Future in_session = call("hello", {.session = "user"});
-  EXPECT_EQ(code_of(in_session), ErrorCode::kInvalidArgument);
+  const Error retried = call("hello", {.idempotent = true, .retry = RetryOptions{}}).get().error();
+  EXPECT_EQ(retried.code, ErrorCode::kInvalidArgument);
+  EXPECT_THAT(retried.message, HasSubstr("leave CallOptions::retry out, and call again"));
+  const Error in_session = call("hello", {.session = "user"}).get().error();
+  EXPECT_EQ(in_session.code, ErrorCode::kInvalidArgument);
+  EXPECT_THAT(in_session.message, HasSubstr("use Session::call()"));
   Future nameless = client_->call_async("", "hello");
   EXPECT_EQ(code_of(nameless), ErrorCode::kInvalidArgument);
 }
@@ -368,8 +372,12 @@ TEST_F(Async, AsksTheBreaker) {
   client_ = attach({.breaker = BreakerOptions{.failures = 1}});
   Future late = call("late", {.timeout = 1ms});
   EXPECT_EQ(code_of(late), ErrorCode::kDeadlineExceeded);
-  Future refused = call("refused");
-  EXPECT_EQ(code_of(refused), ErrorCode::kCircuitOpen);
+  const Error refused = call("refused").get().error();
+  EXPECT_EQ(refused.code, ErrorCode::kCircuitOpen);
+  // The same that call() says, but for how long it takes.
+  const std::string said = "the method 'echo' kept failing, and is not called now; ";
+  EXPECT_THAT(refused.message, StartsWith(said));
+  EXPECT_THAT(client_->call("echo", "refused").error().message, StartsWith(said));
 }
 
 TEST_F(Async, CountsEachCallOnce) {

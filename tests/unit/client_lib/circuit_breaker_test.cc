@@ -21,7 +21,7 @@ class CircuitBreakerTest : public ::testing::Test {
  protected:
   // One call that is admitted and ends so.
   void call(Verdict verdict, std::uint16_t method = kMethod) {
-    const Result<Ticket> ticket = breaker_.admit(method, now_);
+    const Result<Ticket> ticket = breaker_.admit(method, "embed", now_);
     ASSERT_TRUE(ticket.ok());
     breaker_.report(method, *ticket, verdict, now_);
   }
@@ -52,22 +52,24 @@ TEST_F(CircuitBreakerTest, FailuresInARowOpenItAndASuccessInBetweenDoesNot) {
 TEST_F(CircuitBreakerTest, OpenItRefusesAtOnceAndSaysForHowLong) {
   open();
   now_ += 4 * kSecond;
-  const Error refused = breaker_.admit(kMethod, now_).error();
+  const Error refused = breaker_.admit(kMethod, "embed", now_).error();
   EXPECT_EQ(refused.code, ErrorCode::kCircuitOpen);
   EXPECT_TRUE(refused.retryable);
-  EXPECT_NE(refused.message.find("6000 ms"), std::string::npos) << refused.message;
+  EXPECT_EQ(
+      refused.message,
+      "the method 'embed' kept failing, and is not called now; the next attempt is in 6000 ms");
   EXPECT_EQ(breaker_.status(kMethod, now_).probe_in, seconds(6));
-  EXPECT_TRUE(breaker_.admit(kMethod + 1, now_).ok()) << "another method has its own";
+  EXPECT_TRUE(breaker_.admit(kMethod + 1, "embed", now_).ok()) << "another method has its own";
 }
 
 TEST_F(CircuitBreakerTest, AfterTheCoolDownOneCallProbesAndItsSuccessCloses) {
   open();
   now_ += 10 * kSecond;
-  const Result<Ticket> probe = breaker_.admit(kMethod, now_);
+  const Result<Ticket> probe = breaker_.admit(kMethod, "embed", now_);
   ASSERT_TRUE(probe.ok());
   EXPECT_EQ(*probe, Ticket::kProbe);
   EXPECT_EQ(state(), BreakerState::kProbing);
-  EXPECT_EQ(breaker_.admit(kMethod, now_).error().code, ErrorCode::kCircuitOpen);
+  EXPECT_EQ(breaker_.admit(kMethod, "embed", now_).error().code, ErrorCode::kCircuitOpen);
   breaker_.report(kMethod, *probe, Verdict::kSuccess, now_);
   EXPECT_EQ(state(), BreakerState::kClosed);
   EXPECT_EQ(breaker_.status(kMethod, now_).failures, 0u);
@@ -79,9 +81,9 @@ TEST_F(CircuitBreakerTest, AFailedProbeStartsTheCoolDownAnew) {
   call(Verdict::kFailure);
   EXPECT_EQ(state(), BreakerState::kOpen);
   now_ += 9 * kSecond;
-  EXPECT_FALSE(breaker_.admit(kMethod, now_).ok());
+  EXPECT_FALSE(breaker_.admit(kMethod, "embed", now_).ok());
   now_ += kSecond;
-  EXPECT_TRUE(breaker_.admit(kMethod, now_).ok());
+  EXPECT_TRUE(breaker_.admit(kMethod, "embed", now_).ok());
 }
 
 TEST_F(CircuitBreakerTest, AProbeThatTellsNothingLeavesTheNextCallToProbe) {
@@ -89,24 +91,24 @@ TEST_F(CircuitBreakerTest, AProbeThatTellsNothingLeavesTheNextCallToProbe) {
   now_ += 10 * kSecond;
   call(Verdict::kNeither);
   EXPECT_EQ(state(), BreakerState::kOpen);
-  EXPECT_EQ(breaker_.admit(kMethod, now_).value(), Ticket::kProbe);
+  EXPECT_EQ(breaker_.admit(kMethod, "embed", now_).value(), Ticket::kProbe);
 }
 
 TEST_F(CircuitBreakerTest, ACallFromBeforeItOpenedChangesNothing) {
-  const Ticket early = breaker_.admit(kMethod, now_).value();
+  const Ticket early = breaker_.admit(kMethod, "embed", now_).value();
   open();
   breaker_.report(kMethod, early, Verdict::kSuccess, now_);
   EXPECT_EQ(state(), BreakerState::kOpen);
   now_ += 10 * kSecond;
-  ASSERT_TRUE(breaker_.admit(kMethod, now_).ok());
+  ASSERT_TRUE(breaker_.admit(kMethod, "embed", now_).ok());
   breaker_.report(kMethod, early, Verdict::kFailure, now_);
   EXPECT_EQ(state(), BreakerState::kProbing);
 }
 
 TEST_F(CircuitBreakerTest, NamesThatNoWorkerHasAnnouncedAreNeverRefused) {
   for (int i = 0; i < 10; ++i) call(Verdict::kFailure, 0);
-  EXPECT_TRUE(breaker_.admit(0, now_).ok());
-  EXPECT_TRUE(breaker_.admit(0xFFFF, now_).ok());
+  EXPECT_TRUE(breaker_.admit(0, "embed", now_).ok());
+  EXPECT_TRUE(breaker_.admit(0xFFFF, "embed", now_).ok());
 }
 
 TEST_F(CircuitBreakerTest, OfManyThreadsOneProbes) {
@@ -117,7 +119,7 @@ TEST_F(CircuitBreakerTest, OfManyThreadsOneProbes) {
   for (int i = 0; i < 4; ++i) {
     callers.emplace_back([&] {
       for (int n = 0; n < 1000; ++n) {
-        const Result<Ticket> ticket = breaker_.admit(kMethod, now_);
+        const Result<Ticket> ticket = breaker_.admit(kMethod, "embed", now_);
         if (ticket && *ticket == Ticket::kProbe) ++probes;
       }
     });

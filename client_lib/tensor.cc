@@ -122,9 +122,11 @@ Error TensorForm::not_contiguous() const {
 }
 
 Error TensorForm::wrong_count(const Shape& shape, std::size_t elements) {
-  return Error{ErrorCode::kInvalidArgument, "a tensor of shape " + shape.to_string() +
-                                                " cannot be made of " + std::to_string(elements) +
-                                                " elements"};
+  const std::uint64_t wanted = shape.bytes(DType::kUint8).value();
+  return Error{ErrorCode::kInvalidArgument,
+               "a tensor of shape " + shape.to_string() + " has " + std::to_string(wanted) +
+                   " elements, and its memory " + std::to_string(elements) +
+                   ": give a shape of as many, or as much of the memory as the shape takes"};
 }
 
 void copy_elements(const Tensor& from, std::byte* to) {

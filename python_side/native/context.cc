@@ -78,7 +78,11 @@ PyObject* make_empty(PyObject* self, PyObject* arguments, PyObject* keywords) {
     return nullptr;
   }
   Result<Ref> view = context->arrays->empty(*context->call, *dtype, *shape);
-  if (!view) return raise_call_error(view.error());
+  if (!view) {
+    Error error = std::move(view).error();
+    error.message = "ctx.empty() in '" + text_of(context->method) + "': " + error.message;
+    return raise_call_error(error);
+  }
   return array_over(view->get()).release();
 }
 

@@ -63,6 +63,8 @@ Result<WrittenReply> ReplyWriter::write(PayloadSink& sink, PyObject* reply) {
   const BufferView buffer(reply, PyBUF_FULL_RO);
   if (!buffer.held()) {
     Error error = take_exception(ErrorCode::kReplyNotConvertible);
+    // An array of what has no buffer, as numpy's dates.
+    if (is_array(reply)) return write_value(sink, reply);
     error.message = "the buffer of a " + type_name_of(reply) + " cannot be had: " + error.message;
     return error;
   }

@@ -13,6 +13,19 @@ Result<Ref> ReplyArrays::empty(const shm::RunningCall& call, DType dtype, const 
   Used& used = used_[index_of(call)];
   const std::uint64_t before = used.end;
   const std::uint64_t offset = shm::place_behind(before == 0 ? kValueRoom : before);
+  const std::uint64_t most = seat().max_reply_bytes();
+  const std::uint64_t left = offset < most ? most - offset : 0;
+  if (*bytes > left) {
+    return Error{ErrorCode::kPayloadTooLarge,
+                 "an array of shape " + shape.to_string() + " and " +
+                     std::string(to_string(dtype)) + " takes " + std::to_string(*bytes) +
+                     " bytes and does not fit: " +
+                     (before == 0 ? "a reply has room for " : "the reply has room left for ") +
+                     std::to_string(left) +
+                     " bytes of arrays and what describes them (raise slot_bytes in the pool's "
+                     "configuration, or send it "
+                     "in parts)"};
+  }
   Result<std::span<std::byte>> payload = grow(call, offset - before + *bytes);
   if (!payload) return std::move(payload).error();
   Result<std::byte*> area = seat().reply_area_to_view(call);
@@ -40,13 +53,6 @@ std::optional<std::uint64_t> ReplyArrays::offset_of(const shm::RunningCall& call
 
 Result<std::span<std::byte>> ReplyArrays::grow(const shm::RunningCall& call, std::uint64_t more) {
   Used& used = used_[index_of(call)];
-  if (more > seat().max_reply_bytes()) {
-    return Error{ErrorCode::kPayloadTooLarge, "an array of " + std::to_string(more) +
-                                                  " bytes does not fit: a slot of this pool "
-                                                  "takes " +
-                                                  std::to_string(seat().max_reply_bytes()) +
-                                                  " (slot_bytes in its configuration)"};
-  }
   Result<std::span<std::byte>> payload = seat().reply_space(call, used.end + more);
   if (!payload) return payload;
   if (used.end != 0 && payload->data() != used.written) {

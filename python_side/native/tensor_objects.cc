@@ -123,10 +123,9 @@ Result<Ref> copy_tensor_objects(PyTypeObject* area_type, const shm::Frame& frame
 Result<Tensor> tensor_of(const Py_buffer& buffer) {
   const std::optional<DType> dtype = dtype_of_format(buffer.format, buffer.itemsize);
   if (!dtype) {
-    return Error{ErrorCode::kReplyNotConvertible,
-                 "an array whose items have the format '" + std::string(buffer.format) +
-                     "' cannot be sent: a tensor has bools, ints, floats or complex numbers of up "
-                     "to 8 bytes a part (see its astype(), tolist(), tobytes())"};
+    return Error{
+        ErrorCode::kReplyNotConvertible,
+        "an array whose items have the format '" + std::string(buffer.format) + "' is no tensor"};
   }
   const auto dimensions = static_cast<std::size_t>(buffer.ndim);
   if (dimensions > kMaxDimensions) {
@@ -159,7 +158,9 @@ std::optional<DType> dtype_of_object(PyObject* dtype) {
   if (!name) return std::nullopt;
   const std::optional<DType> known = dtype_named(text_of(name.get()));
   if (!known) {
-    const std::string why = "a tensor has no elements of " + text_of(name.get());
+    const std::string why = "a tensor has no elements of " + text_of(name.get()) +
+                            ": choose bool, int8 to int64, uint8 to uint64, float16, float32, "
+                            "float64, complex64 or complex128";
     PyErr_SetString(PyExc_TypeError, why.c_str());
   }
   return known;

@@ -20,6 +20,17 @@ Error as_reply_error(Error error) {
   return error;
 }
 
+Error unsendable(PyObject* array, const std::string& where, Error error) {
+  const Ref why = call_tensors("unsendable", array);
+  if (why) {
+    error.message = text_of(why.get());
+  } else {
+    PyErr_Clear();
+  }
+  error.message = where + ": " + error.message;
+  return error;
+}
+
 // Whether a reader takes it as it stands: it has no more elements than the bytes from its first to
 // its last (a stride of 0 makes more), and each stands aligned.
 bool may_stay(const Tensor& tensor) {
@@ -49,16 +60,13 @@ class TensorWriting {
       : sink_(sink), names_(names), value_(value) {}
 
   Status look_at(std::span<PyObject* const> arrays) {
-    for (PyObject* array : arrays) {
-      const BufferView& buffer = buffers_.emplace_back(array, PyBUF_FULL_RO);
-      if (!buffer.held()) {
-        Error error = take_exception(ErrorCode::kReplyNotConvertible);
-        error.message =
-            "the buffer of a " + type_name_of(array) + " cannot be had: " + error.message;
-        return error;
+    for (std::size_t i = 0; i < arrays.size(); ++i) {
+      const BufferView& buffer = buffers_.emplace_back(arrays[i], PyBUF_FULL_RO);
+      Result<Tensor> tensor =
+          buffer.held() ? tensor_of(*buffer) : take_exception(ErrorCode::kReplyNotConvertible);
+      if (!tensor) {
+        return unsendable(arrays[i], where(i, arrays.size()), std::move(tensor).error());
       }
-      Result<Tensor> tensor = tensor_of(*buffer);
-      if (!tensor) return std::move(tensor).error();
       tensors_.push_back(*tensor);
     }
     return Done{};
@@ -108,6 +116,13 @@ class TensorWriting {
   }
 
  private:
+  // "the reply of 'resize' ['image']"
+  std::string where(std::size_t i, std::size_t count) const {
+    std::string text = sink_.what();
+    if (!names_.empty()) return text + " ['" + names_[i] + "']";
+    return count == 1 ? text : text + " [" + std::to_string(i) + "]";
+  }
+
   std::string name(std::size_t i) const { return names_.empty() ? std::string() : names_[i]; }
 
   Result<WrittenReply> finish(std::uint64_t bytes) {

@@ -30,6 +30,10 @@ inline constexpr int kMaxValueDepth = 64;
 Result<Ref> read_value(std::span<const std::byte> bytes);
 
 // Writes values, one at a time; keeps its buffer from one to the next.
+// Whether an object is an array, as slotring/tensors.py has it, or one of numpy's scalars.
+// REQUIRES: no exception is set.
+bool is_array(PyObject* object);
+
 class ValueWriter {
  public:
   // `value` as FlexBuffers; valid until the next write(). Errors: REPLY_NOT_CONVERTIBLE, which says

@@ -15,13 +15,13 @@ constexpr char kAllowed[] =
     "or "
     "as items of the list or dict that is returned; or, as the whole reply, any buffer";
 
+}  // namespace
+
 bool is_array(PyObject* object) {
   PyObject* type = as_object(Py_TYPE(object));
   return PyObject_HasAttrString(type, "__array_interface__") != 0 ||
          PyObject_HasAttrString(type, "__dlpack__") != 0;
 }
-
-}  // namespace
 
 bool holds_references(const char* format) {
   if (format == nullptr) return false;
@@ -186,7 +186,11 @@ Status ValueWriter::put_other(PyObject* value) {
                   " cannot be sent (what can: " + kAllowed + ")");
   }
   const BufferView buffer(value, PyBUF_FULL_RO);
-  if (!buffer.held()) return take_exception(ErrorCode::kReplyNotConvertible);
+  if (!buffer.held()) {
+    Error error = take_exception(ErrorCode::kReplyNotConvertible);
+    met_array_ = is_array(value);
+    return error;
+  }
   if (buffer->ndim == 0) return put_scalar(value, buffer->format);
   // By type: some of numpy's scalars (dates) pass for bytes.
   const bool plain_bytes =

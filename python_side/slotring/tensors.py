@@ -39,6 +39,28 @@ def dtype_name(dtype: Any) -> str:
     return str(_numpy().dtype(dtype).str)
 
 
+# By the kind of a dtype that no tensor has, what its elements can be sent as.
+_INSTEAD = {
+    "M": "astype('int64'), and its unit beside it",
+    "m": "astype('int64'), and its unit beside it",
+    "f": "astype('float64')",
+    "c": "astype('complex128')",
+    "V": "fields one by one, or its tobytes()",
+}
+
+
+def unsendable(array: Any) -> str:
+    """What is wrong with an array that is no tensor, and what to send in its place."""
+    dtype = array.dtype
+    name = str(dtype)
+    name = name if len(name) <= 60 else name[:60] + "..."
+    return (
+        f"a {type(array).__name__} of {name} cannot be sent: a tensor has bools, ints, floats or "
+        f"complex numbers of up to 8 bytes a part; send its "
+        f"{_INSTEAD.get(dtype.kind, 'tolist()')}"
+    )
+
+
 def parts_of(reply: Any) -> tuple[dict[Any, Any] | None, list[Any] | None, list[Any]]:
     """(values, names, buffers) of a reply with arrays in it; no buffers where there are none.
 

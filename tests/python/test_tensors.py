@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import zlib
 from typing import Any
 
@@ -141,7 +142,22 @@ REPLIES = """
             "no name": lambda: {"": a},
             "long double": lambda: a.astype("g"),
             "many": lambda: [a] * 300,
+            "dates": lambda: np.array(["2024-02-29"], dtype="M8[s]"),
+            "a list with dates": lambda: [a, np.array(["2024-02-29"], dtype="M8[s]")],
+            "times in a dict": lambda: {"n": 1, "took": np.array([5], dtype="m8[ns]")},
+            "long complex": lambda: a.astype("G"),
+            "texts": lambda: np.array(["a", "b"]),
+            "objects in a dict": lambda: {"x": np.array([object(), 1])},
+            "records in a dict": lambda: {"r": np.zeros(2, dtype="i4,f4")},
         }[request]()
+
+    @slotring.handler
+    def ask(request, ctx):
+        return ctx.tools.search(np.array(["2024-02-29"], dtype="M8[s]"))
+
+    @slotring.handler
+    def stream(request):
+        yield np.zeros(3, dtype="g")
 """
 
 
@@ -181,7 +197,22 @@ def test_lists_and_dicts_of_arrays_are_sent_as_several(pool):
         ("deeper", "deep inside a value"),
         ("both", "deep inside a value"),
         ("no name", "needs a name"),
-        ("long double", "cannot be sent"),
+        (
+            "long double",
+            r"^REPLY_NOT_CONVERTIBLE: the reply of 'reply': a ndarray of float128 cannot be sent: "
+            r"a tensor has bools, .* send its astype\('float64'\)$",
+        ),
+        ("long complex", r"of complex256 cannot be sent.* send its astype\('complex128'\)$"),
+        (
+            "dates",
+            r"the reply of 'reply': a ndarray of datetime64\[s\] cannot be sent.* send its "
+            r"astype\('int64'\), and its unit beside it$",
+        ),
+        ("a list with dates", r"the reply of 'reply' \[1\]: a ndarray of datetime64\[s\]"),
+        ("times in a dict", r"the reply of 'reply' \['took'\]: a ndarray of timedelta64\[ns\]"),
+        ("texts", r"a ndarray of <U1 cannot be sent.* send its tolist\(\)$"),
+        ("objects in a dict", r"\['x'\]: a ndarray of object cannot be sent.* its tolist\(\)$"),
+        ("records in a dict", r"\['r'\]: a ndarray of .* send its fields one by one"),
         ("on device", "memory of another device"),
         ("many", "300 tensors are too many"),
     ],
@@ -191,6 +222,19 @@ def test_what_cannot_be_sent_says_why(pool, name, message):
     with pytest.raises(CallFailed, match=message) as failed:
         pool.call("reply", name)
     assert failed.value.code in ("REPLY_NOT_CONVERTIBLE", "PAYLOAD_TOO_LARGE")
+
+
+def test_what_cannot_be_sent_says_where_it_was_to_go(pool):
+    pool.start_worker(REPLIES)
+
+    @pool.tool
+    def search(question):
+        return None
+
+    with pytest.raises(CallFailed, match="argument of the tool 'search': a ndarray of datetime"):
+        pool.call("ask")
+    with pytest.raises(CallFailed, match="an item of the stream: a ndarray of float128"):
+        pool.stream("stream").finish()
 
 
 IN_PLACE = """
@@ -299,10 +343,16 @@ def test_what_cannot_stay_in_place_is_copied_with_its_own_elements(pool):
 @pytest.mark.parametrize(
     "arguments, code, message",
     [
-        ({"shape": 10**9}, "PAYLOAD_TOO_LARGE", "does not fit"),
+        (
+            {"shape": [10**3, 10**6]},
+            "PAYLOAD_TOO_LARGE",
+            r"ctx.empty\(\) in 'refused': an array of shape \(1000, 1000000\) and <f4 takes "
+            r"4000000000 bytes and does not fit: a reply has room for \d+ bytes of arrays and "
+            r"what describes them \(raise slot_bytes",
+        ),
         ({"shape": [2**40, 2**40]}, "INVALID_ARGUMENT", r"more than 2\^63 bytes"),
         ({"shape": [-1]}, "HANDLER_RAISED", "below 0"),
-        ({"shape": 3, "dtype": "U5"}, "HANDLER_RAISED", "no elements of <U5"),
+        ({"shape": 3, "dtype": "U5"}, "HANDLER_RAISED", "no elements of <U5: choose bool"),
         ({"shape": 3, "dtype": "nonsense"}, "HANDLER_RAISED", "nonsense"),
         ({"shape": "x"}, "HANDLER_RAISED", "interpreted as an integer"),
         ({"shape": [1] * 33}, "INVALID_ARGUMENT", "at most 32"),
@@ -313,6 +363,18 @@ def test_an_array_that_cannot_be_made_says_why(pool, arguments, code, message):
     with pytest.raises(CallFailed, match=message) as failed:
         pool.call("refused", arguments)
     assert failed.value.code == code
+
+
+def test_the_largest_array_there_is_room_for_can_be_made(pool):
+    pool.start_worker(IN_PLACE)
+    with pytest.raises(CallFailed) as failed:
+        pool.call("refused", {"shape": 10**9, "dtype": "u1"})
+    room = int(re.search(r"room for (\d+) bytes", failed.value.message).group(1))
+    largest = room - 256  # its shape and dtype go beside it
+    [tensor] = pool.call("refused", {"shape": largest, "dtype": "u1"}).tensors
+    assert tensor.shape == [largest]
+    with pytest.raises(CallFailed, match=f"takes {room + 1} bytes and does not fit"):
+        pool.call("refused", {"shape": room + 1, "dtype": "u1"})
 
 
 def test_an_array_too_many_leaves_the_others_as_they_are(pool):

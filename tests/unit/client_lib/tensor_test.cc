@@ -70,8 +70,10 @@ TEST(TensorTest, SaysWhatDiffersFromWhatIsAskedFor) {
             "the tensor 'image' has elements of <f4, not of <f8");
   EXPECT_EQ((tensor.view<const float, 3>().error().message),
             "the tensor 'image' has the shape (2, 3), not 3 dimensions");
-  EXPECT_EQ(Tensor::of(std::span(all), {2, 4}).error().message,
-            "a tensor of shape (2, 4) cannot be made of 6 elements");
+  EXPECT_EQ(
+      Tensor::of(std::span(all), {2, 4}).error().message,
+      "a tensor of shape (2, 4) has 8 elements, and its memory 6: give a shape of as many, or "
+      "as much of the memory as the shape takes");
   EXPECT_THAT(Tensor::of(std::span(all), {-2, -3}).error().message, HasSubstr("more than 2^63"));
   const std::array<std::int64_t, 2> strides{4, 8};
   const Tensor transposed(DType::kFloat32, tensor.data(), {3, 2}, strides);

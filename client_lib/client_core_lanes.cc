@@ -53,6 +53,8 @@ ClientCore::WaitEnd ClientCore::await_reply_and_tools(const Lease& lease) {
         await_lanes(lease, side.waiting, lease.deadline_ns_, [&] { return side.desk->pending(); });
     if (end != WaitEnd::kReady) return end;
     if (!side.desk->attend(lease)) return WaitEnd::kBroken;
+    // A question that nobody has time for any more stays where it is, and stays ready.
+    if (stop_requested(lease) || shm::has_passed(lease.deadline_ns_)) return WaitEnd::kGivenUp;
   }
 }
 

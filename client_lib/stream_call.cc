@@ -60,10 +60,11 @@ Result<std::optional<ReplyView>> StreamCall::next() {
     if (outcome_ && !*outcome_) return outcome_->error();
     if (finished_) return std::optional<ReplyView>();
     if (!items_ended_ && lanes_->stream_in.ready() && !ClientCore::stop_requested(lease_)) {
-      // What was returned before is read: its room goes back in batches.
-      if (batch_is_read()) {
+      // What was returned before is read: its room goes back in batches. After the reply no more
+      // than what was there can come: a worker that sends on gets no room, and breaks the rules.
+      if (!outcome_ && batch_is_read()) {
         release_read();
-        if (!outcome_ && is_late()) return conclude(WaitEnd::kGivenUp);
+        if (is_late()) return conclude(WaitEnd::kGivenUp);
       }
       Result<std::optional<ReplyView>> item = take();
       if (!item || *item) return item;

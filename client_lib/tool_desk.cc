@@ -53,6 +53,11 @@ Result<ToolReply> call_guarded(const Tool& tool, const ToolCall& call) {
   }
 }
 
+Error late_nested_error() {
+  return Error{ErrorCode::kDeadlineExceeded,
+               "the deadline passed before the nested call was answered"};
+}
+
 Error too_large(const char* what, std::size_t bytes, std::uint64_t most) {
   return Error{ErrorCode::kPayloadTooLarge, std::string(what) + " of " + std::to_string(bytes) +
                                                 " bytes is larger than its call's window takes, " +
@@ -354,12 +359,13 @@ Status ToolDesk::await_nested(const Lease& lease, const Nested& nested, Monotoni
     if (stop.stop_requested()) {
       return Error{ErrorCode::kCancelled, "the nested call was cancelled"};
     }
-    if (end == WaitEnd::kGivenUp && !ClientCore::stop_requested(lease)) {
-      return Error{ErrorCode::kDeadlineExceeded,
-                   "the deadline passed before the nested call was answered"};
-    }
+    if (end == WaitEnd::kGivenUp && !ClientCore::stop_requested(lease)) return late_nested_error();
     if (end != WaitEnd::kReady) return ended_error(lease);
     if (Status handled = handle_next(lease); !handled) return handled;
+    if (nested.outcome) break;
+    // Frames without an end are no reply; and what came while the time ran out is looked at above.
+    if (ClientCore::stop_requested(lease)) return ended_error(lease);
+    if (has_passed(deadline)) return late_nested_error();
   }
   return Done{};
 }

@@ -14,6 +14,7 @@
 
 #include "tests/kill_points/canary.h"
 #include "tests/kill_points/experiment.h"
+#include "tests/kill_points/stream_stage.h"
 #include "tests/support/random_source.h"
 
 namespace slotring::testing {
@@ -28,7 +29,9 @@ struct Options {
   bool pause = false;
   bool single_steps_only = false;
   bool canary = false;
+  bool stream = false;
   bool list = false;
+  std::uint32_t points = 80;
   std::uint32_t stride = 1;
   std::optional<std::uint32_t> offset;
   std::optional<std::uint32_t> point;
@@ -111,10 +114,44 @@ void print(const char* operation, const char* cut, const char* waiting, const Ro
   std::fflush(stdout);
 }
 
-int run_all(const Options& options) {
-  RandomSource random;
+void print_titles() {
   std::printf("%-22s %-6s %-8s %12s %8s %8s %9s %9s\n", "operation", "cut", "waiting",
               "instructions", "points", "strayed", "failures", "seconds");
+}
+
+// Kills the client, or the worker, of a call with a stream and tools.
+Row run_stream(const StreamExperiment& experiment, std::uint32_t points, RandomSource& random) {
+  const char* victim = experiment.victim == Victim::kClient ? "client" : "worker";
+  const auto began = std::chrono::steady_clock::now();
+  const std::vector<std::uint32_t> marks = marks_of(experiment);
+  Row row;
+  for (const std::uint32_t instructions : marks) row.instructions += instructions;
+  for (const StreamPoint& point : spread(marks, points, random.below(1000) / 1000.0)) {
+    const std::string damage = damage_of_kill(experiment, point);
+    ++row.points;
+    if (damage.empty() || ++row.failures > kMostToldOf) continue;
+    std::printf("FAILED with the %s killed %u instructions behind mark %u of %zu: %s\n", victim,
+                point.instructions, point.mark, marks.size() - 1, damage.c_str());
+  }
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+  row.seconds = took.count();
+  print(experiment.restarts_calls ? "StreamRestarted" : "Stream", victim, "-", row);
+  return row;
+}
+
+int run_streams(const Options& options) {
+  RandomSource random;
+  print_titles();
+  std::uint32_t failures = 0;
+  for (const Victim victim : {Victim::kClient, Victim::kWorker}) {
+    failures += run_stream({.victim = victim}, options.points, random).failures;
+  }
+  return failures > 0 ? 1 : 0;
+}
+
+int run_all(const Options& options) {
+  RandomSource random;
+  print_titles();
   Row total;
   bool all_failed = true;
   for (const Experiment& experiment : chosen(options)) {
@@ -131,6 +168,8 @@ int run_all(const Options& options) {
   print("total", "", "", total);
   if (total.points == 0) return std::puts("nothing was tried"), 2;
   if (options.canary) {
+    const StreamExperiment restarted{.victim = Victim::kWorker, .restarts_calls = true};
+    all_failed = all_failed && run_stream(restarted, /*points=*/20, random).failures > 0;
     std::puts(all_failed ? "every canary was caught" : "A CANARY WAS NOT CAUGHT");
     return all_failed ? 1 : 2;
   }
@@ -156,6 +195,9 @@ int main(int argc, char** argv) {
   app.add_flag("--single-steps", options.single_steps_only, "No breakpoints on the way: slow");
   app.add_flag("--canary", options.canary,
                "Seeded bugs instead: exits with 1 when each was caught, else with 2");
+  app.add_flag("--stream", options.stream,
+               "Instead: kills the client, then the worker, of a call with a stream and tools");
+  app.add_option("--points", options.points, "How many points of that, for each of the two");
   app.add_flag("--list", options.list, "The operations");
   CLI11_PARSE(app, argc, argv);
   if (options.list) {
@@ -166,5 +208,6 @@ int main(int argc, char** argv) {
     std::puts("skipped: this process may not trace its children (ptrace)");
     return slotring::testing::kSkipped;
   }
+  if (options.stream) return slotring::testing::run_streams(options);
   return slotring::testing::run_all(options);
 }

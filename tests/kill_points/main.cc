@@ -135,7 +135,7 @@ Row run_stream(const StreamExperiment& experiment, std::uint32_t points, RandomS
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
   row.seconds = took.count();
-  print(experiment.restarts_calls ? "StreamRestarted" : "Stream", victim, "-", row);
+  print(experiment.repeats_items ? "StreamRepeated" : "Stream", victim, "-", row);
   return row;
 }
 
@@ -168,8 +168,8 @@ int run_all(const Options& options) {
   print("total", "", "", total);
   if (total.points == 0) return std::puts("nothing was tried"), 2;
   if (options.canary) {
-    const StreamExperiment restarted{.victim = Victim::kWorker, .restarts_calls = true};
-    all_failed = all_failed && run_stream(restarted, /*points=*/20, random).failures > 0;
+    const StreamExperiment repeated{.victim = Victim::kWorker, .repeats_items = true};
+    all_failed = all_failed && run_stream(repeated, /*points=*/20, random).failures > 0;
     std::puts(all_failed ? "every canary was caught" : "A CANARY WAS NOT CAUGHT");
     return all_failed ? 1 : 2;
   }

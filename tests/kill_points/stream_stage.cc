@@ -106,7 +106,8 @@ void talk(ClientCore& core, Record& record) {
 }
 
 // The worker's side of one call.
-void answer_talk(shm::WorkerSeat& seat, const RunningCall& call, Record& record) {
+void answer_talk(shm::WorkerSeat& seat, const RunningCall& call, Record& record,
+                 bool repeats_items) {
   for (int i = 0;; ++i) {
     mark();
     const std::optional<std::string> item = read_item(seat, call);
@@ -124,6 +125,7 @@ void answer_talk(shm::WorkerSeat& seat, const RunningCall& call, Record& record)
     record.expect(answer == "down " + number, "a worker got the answer: " + answer);
     mark();
     if (!send_item(seat, call, *item)) break;
+    if (repeats_items && !send_item(seat, call, *item)) break;
   }
   mark();
   reply_text(seat, call, "done");
@@ -131,12 +133,13 @@ void answer_talk(shm::WorkerSeat& seat, const RunningCall& call, Record& record)
 }
 
 // A worker until `over` of the calls that it served, which is looked at when nothing is requested.
-void serve(shm::WorkerSeat& seat, Record& record, const std::function<bool(int)>& over) {
+void serve(shm::WorkerSeat& seat, Record& record, bool repeats_items,
+           const std::function<bool(int)>& over) {
   for (int served = 0;;) {
     while (const auto call = seat.try_next()) {
       ++served;
       if (call->method_name == kTalk) {
-        answer_talk(seat, *call, record);
+        answer_talk(seat, *call, record, repeats_items);
       } else {
         EchoWorker::echo(seat, *call);
       }
@@ -205,7 +208,7 @@ class StreamStage {
       shm::WorkerSeat seat = pool_.worker(0);
       SteppedProcess::begin();
       // The bystander's call, and the talk.
-      serve(seat, record, [](int served) { return served == 2; });
+      serve(seat, record, experiment_.repeats_items, [](int served) { return served == 2; });
       SteppedProcess::end();
     }
     return record.damage().empty();
@@ -224,7 +227,6 @@ class StreamStage {
     }
     pool_.set_seat(0, SeatState::kLost);
     shm::write_obituary(pool_.segment(), 0, 1, 4242, SIGKILL, "");
-    if (experiment_.restarts_calls) restart_calls();
     shm::reclaim_worker(pool_.pool(), 0, 1, /*retired=*/false);
     start_worker();
     pool_.publish(0, 2);
@@ -248,19 +250,12 @@ class StreamStage {
  private:
   void start_worker() {
     seat_.emplace(pool_.worker(0));
-    worker_.emplace(
-        [this](Record& record) { serve(*seat_, record, [this](int) { return stop_.load(); }); });
+    worker_.emplace([this](Record& record) {
+      serve(*seat_, record, experiment_.repeats_items, [this](int) { return stop_.load(); });
+    });
   }
   bool may_be_lost(const Error& error) const {
     return experiment_.victim == Victim::kWorker && error.code == ErrorCode::kWorkerLost;
-  }
-  void restart_calls() {
-    for (SlotIndex slot = 0; slot < kSlots; ++slot) {
-      shm::SlotWord word = pool_.word(slot);
-      if (word.state != SlotState::kRunning) continue;
-      word.state = SlotState::kRequested;
-      pool_.set_word(slot, word);
-    }
   }
   void check_slots(Record& record) {
     std::vector<shm::Claim> claims;

@@ -29,8 +29,8 @@ enum class Victim { kClient, kWorker };
 
 struct StreamExperiment {
   Victim victim;
-  // A seeded bug: what a dead worker had started is given to its successor.
-  bool restarts_calls = false;
+  // A seeded bug: the worker sends items twice.
+  bool repeats_items = false;
 };
 
 struct StreamPoint {

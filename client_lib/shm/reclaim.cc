@@ -23,11 +23,16 @@ bool step_dead_clients_slot(const SlotPool& pool, SlotIndex slot, const SlotWord
     case SlotState::kReplied:
       return pool.try_release(slot, seen, kReaper);
     case SlotState::kRunning:
-      return pool.try_abandon(slot, seen, kReaper);
+      if (!pool.try_abandon(slot, seen, kReaper)) return false;
+      break;
+    case SlotState::kAbandoned:  // who did it may have died before it rang
+      break;
     case SlotState::kFree:
-    case SlotState::kAbandoned:
       return true;
   }
+  // Whatever the flags say of a worker that waits: its client may have taken the flag, and have
+  // died between the bit and the wake.
+  pool.ring_worker(slot);
   return true;
 }
 

@@ -75,6 +75,17 @@ TEST_F(Reclaim, AbandonsWhatAWorkerRunsForADeadClient) {
   EXPECT_EQ(local_.word(1), held(SlotState::kAbandoned)) << "quarantined until the worker lets go";
 }
 
+// Its client may have taken the flag of a worker that waits, and have died before it woke it.
+TEST_F(Reclaim, RingsTheWorkerOfADeadClientsCallWhateverTheFlagsSay) {
+  const std::atomic<std::uint32_t>& bell = local_.segment().seat(0).bell;
+  for (const SlotState state : {SlotState::kRunning, SlotState::kAbandoned}) {
+    local_.set_word(1, held(state));
+    local_.segment().seat(0).bell.store(0);
+    EXPECT_EQ(reclaim_client(pool(), kDead), 1u);
+    EXPECT_EQ(bell.load(), 1u << 1) << to_string(state);
+  }
+}
+
 TEST_F(Reclaim, LeavesAnAbandonedSlotToItsWorker) {
   local_.set_word(1, held(SlotState::kAbandoned));
   reclaim_client(pool(), kDead);

@@ -303,6 +303,13 @@ Status Channel::await(const std::function<bool()>& done) {
 
 Status Channel::await_once(const std::function<bool()>& done, MonotonicNs deadline) {
   using CallerWait = shm::WorkerSeat::CallerWait;
+  // Before the wait, which is over at once while the caller sends on.
+  if (!done()) {
+    if (server_->seat().cancelled(*call_)) return gone();
+    if (passed(deadline)) {
+      return Error{ErrorCode::kDeadlineExceeded, "the call's deadline has passed"};
+    }
+  }
   waiting_ = true;
   const CallerWait ended = server_->await_caller(
       *call_, [&] { return done() || tools_ready(); }, deadline);
@@ -332,7 +339,9 @@ void Channel::release_tools() {
 
 // An error, only when a signal's handler raised an exception.
 Status Channel::serve_tools() {
-  while (server_ != nullptr && tools_ready()) {
+  // Not more than fit at once: a caller that sends without an end must not keep the handler from
+  // looking at its time.
+  for (std::uint32_t i = 0; i < layout::kToolEntries && server_ != nullptr && tools_ready(); ++i) {
     Result<shm::LaneFrame> frame = lanes().tools_in.next();
     if (!frame) {
       tools_error_ = std::move(frame).error();

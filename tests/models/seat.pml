@@ -225,11 +225,7 @@ end_call:
   goto next
 }
 
-#ifdef CANARY_RINGER
-#define ring(c) atomic { pending[c] = true; wakes = sleeps; sleeps = false }
-#else
 #define ring(c) atomic { pending[c] = true; wakes = sleeps }
-#endif
 #define wake() atomic { if :: wakes -> leader_asleep = false :: else fi; wakes = false }
 
 proctype Client(byte me) {

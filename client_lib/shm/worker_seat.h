@@ -38,7 +38,9 @@
 #include "client_lib/shm/data_memory.h"
 #include "client_lib/shm/doorbell.h"
 #include "client_lib/shm/frame.h"
+#include "client_lib/shm/running_calls.h"
 #include "client_lib/shm/seat_waiting.h"
+#include "client_lib/shm/served_slot.h"
 #include "client_lib/shm/slot_pool.h"
 
 namespace slotring::shm {
@@ -115,21 +117,25 @@ class WorkerSeat {
   // the payload lies in, to be cut off from shared memory (Mapping::make_private) before the call
   // ends. Later calls of the slot use a new mapping of the same area. Errors: OUT_OF_MEMORY;
   // nothing has changed then.
-  Result<Mapping> give_request_area(const RunningCall& call);
+  Result<Mapping> give_request_area(const RunningCall& call) {
+    return slot_at(call.slot).give_request_area();
+  }
 
   // A second mapping of the call's reply area, beside the one that reply_space() is in: for views
   // that a handler may keep. Made with the first such call of the slot. Errors: OUT_OF_MEMORY,
   // SYSTEM_LIMIT.
-  Result<std::byte*> reply_area_to_view(const RunningCall& call);
+  Result<std::byte*> reply_area_to_view(const RunningCall& call) {
+    return slot_at(call.slot).reply_area_to_view();
+  }
   // Gives that mapping away, to be cut off as a request's. REQUIRES: it was made.
-  Mapping give_reply_area(const RunningCall& call);
+  Mapping give_reply_area(const RunningCall& call) { return slot_at(call.slot).give_reply_area(); }
   // Where in the reply area's memory `space`, of reply_space(), begins.
   std::uint64_t reply_offset(const RunningCall& call, std::span<const std::byte> space) const {
     return static_cast<std::uint64_t>(space.data() - joined_.replies->area(call.slot));
   }
 
   // The lanes of a call whose caller attends to some (wire::FrameFlags); as one thread.
-  CallLanes& lanes(const RunningCall& call) { return *lanes_[call.slot - first_slot_]; }
+  CallLanes& lanes(const RunningCall& call) { return slot_at(call.slot).lanes(); }
   // Wakes the caller, if it sleeps. After each commit to, or release of, a lane.
   void tell_caller(const RunningCall& call);
   // Waits until `done`, which looks at the call's lanes, or until the caller has gone, somebody
@@ -151,7 +157,7 @@ class WorkerSeat {
  private:
   using Bell = Doorbell<std::atomic<std::uint32_t>>;
 
-  WorkerSeat(Attachment joined, std::vector<Mapping> request_areas);
+  WorkerSeat(Attachment joined, std::vector<ServedSlot> slots);
   void take_bits();
   void let_go_of_strangers();
   std::optional<RunningCall> find_next(const Wanted* wanted);
@@ -161,42 +167,22 @@ class WorkerSeat {
   void refuse(SlotIndex slot);
   void let_go(const RunningCall& call, ErrorCategory outcome);
   void give_back_read_replies();
-  void begin_lanes(const RunningCall& call);
   CallerWait await_caller_beside_others(const RunningCall& call, const std::function<bool()>& done,
                                         MonotonicNs deadline);
   void sleep_for_caller(const RunningCall& call, const std::function<bool()>& over,
                         MonotonicNs deadline);
-  // Tell observers what this worker does (SeatRecord::running): of its calls, the one that has run
-  // the longest.
-  void note_running(const RunningCall& call, MonotonicNs since);
-  void note_ended(SlotIndex slot);
-  void name_running(SlotIndex slot);
-  // Counts a call that ends, and its service time (seat_stats).
-  void count(SlotIndex slot, ErrorCategory outcome);
-  bool runs(SlotIndex slot, const SlotWord& word) const {
-    return running_[slot - first_slot_] == word.generation;
-  }
-  FrameWriter& writer(SlotIndex slot) { return writers_[slot - first_slot_]; }
+  ServedSlot& slot_at(SlotIndex slot) { return slots_[slot - first_slot_]; }
+  FrameWriter& writer(SlotIndex slot) { return slot_at(slot).writer(); }
 
   Attachment joined_;
   SlotPool pool_;
   Bell bell_;
   SlotIndex first_slot_;
-  std::vector<Mapping> request_areas_;  // one a slot of this seat
-  std::vector<Mapping> reply_areas_;    // of a slot whose replies are viewed
-  std::vector<FrameWriter> writers_;    // one a slot of this seat
-  // Of each slot of this seat: the generation of its call that runs. What the words say about that
-  // is compared with this, after somebody has scribbled over them.
-  std::vector<std::optional<std::uint32_t>> running_;
-  std::vector<MonotonicNs> started_;    // when that was; kNever for one that was refused
-  std::vector<std::uint16_t> methods_;  // of those
-  std::uint32_t running_count_ = 0;     // of those that have not ended
-  SlotIndex named_ = 0;                 // the one that SeatRecord::running names
-  std::vector<SlotIndex> refused_;      // requested, and not wanted when they were looked at
+  std::vector<ServedSlot> slots_;  // of this seat
+  RunningCalls running_;
+  std::vector<SlotIndex> refused_;  // requested, and not wanted when they were looked at
   bool reconsider_ = false;
   std::uint32_t looks_ = 0;
-  std::vector<FrameReader> readers_;               // one a slot of this seat
-  std::vector<std::unique_ptr<CallLanes>> lanes_;  // of a slot that had a call with lanes
   AdaptiveWait waiting_;
   AdaptiveWait waiting_for_caller_;
   std::uint32_t

@@ -10,6 +10,7 @@
 
 #include "client_lib/shm/reclaim.h"
 #include "client_lib/shm/repair.h"
+#include "client_lib/shm/session_audit.h"
 #include "client_lib/shm/session_table.h"
 #include "supervisor/log_lines.h"
 #include "supervisor/package_path.h"

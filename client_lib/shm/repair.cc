@@ -11,6 +11,7 @@
 #include "client_lib/shm/futex.h"
 #include "client_lib/shm/owner_bell.h"
 #include "client_lib/shm/reclaim.h"
+#include "client_lib/shm/session_audit.h"
 #include "client_lib/shm/session_table.h"
 
 namespace slotring::shm {

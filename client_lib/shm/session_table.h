@@ -3,7 +3,8 @@
 // and end sessions, and may stop or die at any instruction.
 //
 // Guarantee: at any time at most one ACTIVE record has a name. What a dead process left half done
-// is finished by whoever comes across it, or by audit_sessions().
+// is finished by whoever comes across it, or by audit_sessions()
+// (session_audit.h).
 
 #ifndef SLOTRING_CLIENT_LIB_SHM_SESSION_TABLE_H_
 #define SLOTRING_CLIENT_LIB_SHM_SESSION_TABLE_H_
@@ -62,11 +63,6 @@ class SessionTable {
  private:
   const ControlSegment* segment_;
 };
-
-// Finishes what processes that are not alive any more left half done. For the supervisor, after a
-// death, when it takes a pool over, and when it repairs one. Returns how many records it mended.
-std::uint32_t audit_sessions(const ControlSegment& segment,
-                             const std::function<bool(std::uint16_t creator)>& is_alive);
 
 }  // namespace slotring::shm
 

@@ -154,8 +154,6 @@ class SlotPool {
   }
   Status check_after_sleep(MonotonicNs deadline, const std::stop_token& stop,
                            const StillServed& still_served) const;
-  Status check_workers_expected() const;
-  Status check_worker_expected(SeatIndex seat) const;
 
   const ControlSegment* segment_;
   WaitingLine line_;

@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "client_lib/shm/repair.h"
+#include "client_lib/shm/session_audit.h"
 #include "client_lib/shm/session_table.h"
 #include "tests/support/effort.h"
 #include "tests/support/random_source.h"

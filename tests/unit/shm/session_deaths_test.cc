@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include "client_lib/shm/session_audit.h"
 #include "client_lib/shm/session_table.h"
 #include "tests/support/effort.h"
 #include "tests/support/mortal_process.h"

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "client_lib/shm/futex.h"
+#include "client_lib/shm/session_audit.h"
 #include "tests/support/session_state.h"
 
 namespace slotring::shm {

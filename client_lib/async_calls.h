@@ -16,15 +16,13 @@
 
 #include <atomic>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <stop_token>
-#include <string>
 #include <thread>
 #include <vector>
 
+#include "client_lib/async_queue.h"
 #include "client_lib/client_core.h"
 #include "client_lib/shm/adaptive_wait.h"
 #include "client_lib/shm/owner_bell.h"
@@ -40,8 +38,7 @@ class AsyncCalls {
   // REQUIRES: end() was called.
   ~AsyncCalls() = default;
 
-  // Where a reply is to be when it is handed over.
-  enum class Placement { kInSlot, kCopied };
+  using Placement = AsyncCall::Placement;
   // Begins a call; on_reply is called by the waiting thread, whatever becomes of it.
   void begin(std::string_view method, Payload payload, const CallOptions& options,
              Placement placement, OnReply on_reply);
@@ -49,29 +46,12 @@ class AsyncCalls {
   // Ends every call with CANCELLED, and the thread. Not from a callback; once.
   void end();
 
- private:
-  // Rings for a stop; made and destroyed while the bell is there.
-  struct Stir {
-    AsyncCalls* calls;
-    void operator()() const { calls->look_at_all(); }
-  };
-  struct Call {
-    Call(const CallOptions& options, Placement placement, OnReply on_reply);
+  // Has the thread look at all calls: one of them may have been stopped. Any thread.
+  void look_at_all();
 
-    std::string method;
-    shm::MonotonicNs started;
-    shm::MonotonicNs deadline;
-    std::stop_token stop;
-    Placement placement;
-    OnReply on_reply;
-    std::uint16_t method_id = 0;
-    std::optional<CircuitBreaker::Ticket> admitted;  // by the breaker
-    OwnedPayload copy;                               // of its payload, while it is queued
-    std::optional<Lease> lease;
-    std::optional<Error> refusal;  // how it ended before it was sent
-    std::optional<std::stop_callback<Stir>> stirs;
-  };
-  using CallPtr = std::unique_ptr<Call>;
+ private:
+  using Call = AsyncCall;
+  using CallPtr = AsyncCallPtr;
   static constexpr shm::MonotonicNs kForever = ~shm::MonotonicNs{0};
 
   // By any thread.
@@ -80,12 +60,12 @@ class AsyncCalls {
   Status try_send(Call& call, Payload payload);
   void put_in_place(CallPtr call);
   void enqueue(CallPtr call, Payload payload);
+  Status copy_payload(Call& call, Payload payload);
   void refuse(CallPtr call, Error error);
   ClaimTerms terms_of(const Call& call) const;
   void note_deadline(const Call& call);
   void wake_if_asleep_until_after(shm::MonotonicNs deadline);
   void ring(std::uint32_t bits, bool wake_anyway = false);
-  void look_at_all();
 
   // By the waiting thread.
   void run();
@@ -93,11 +73,11 @@ class AsyncCalls {
   void look_at(shm::SlotIndex slot, ClientCore::Look look);
   void look_at_bits(std::uint32_t bits, ClientCore::Look look);
   void end_refused();
+  void end_with_refusal(CallPtr call);
   void end_given_up_in_queue();
   void serve_queue(bool look_anyway);
   // False when there is nothing to be had for now.
   bool serve_first(Call& first, const Status& served, bool look_anyway);
-  CallPtr take_first();
   void end_call(CallPtr call, Result<ReplyView> reply);
   Result<Reply> reply_of(Call& call, const ReplyView& view);
   void sleep();
@@ -110,12 +90,10 @@ class AsyncCalls {
   // takes it out before it ends it.
   std::unique_ptr<std::atomic<Call*>[]> sent_;
 
-  std::mutex mutex_;  // guards the next three
-  std::deque<CallPtr> queue_;
-  std::size_t queued_bytes_ = 0;
+  AsyncQueue queue_;
+  std::mutex mutex_;  // guards the next
   std::vector<CallPtr> refused_;
 
-  std::atomic<std::size_t> queued_{0};     // calls that later ones must not overtake
   std::atomic<std::size_t> under_way_{0};  // calls that have not ended
   std::atomic<bool> look_at_all_{false};   // a stop was requested
   std::atomic<bool> ending_{false};

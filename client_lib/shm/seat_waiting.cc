@@ -109,12 +109,11 @@ void SeatWaiting::end_listening() {
   interrupt();
 }
 
-std::uint32_t SeatWaiting::heard() {
+void SeatWaiting::heard() {
   const std::lock_guard lock(mutex_);
   told_ = false;
   eventfd_t count = 0;
   ::eventfd_read(event_.get(), &count);
-  return std::exchange(rung_, 0);
 }
 
 Status SeatWaiting::open_event_fd() {
@@ -158,7 +157,6 @@ void SeatWaiting::lead(Waiter& waiter, std::unique_lock<std::mutex>& lock, Monot
 void SeatWaiting::hand_out(std::uint32_t taken, Waiter* taker) {
   std::uint32_t bits = taken & Bell::kPendingMask;
   if (bits == 0) return;
-  rung_ |= bits;
   std::uint32_t of_callers = 0;
   for (Waiter* waiter : waiters_) {
     if (waiter->slot >= Waiter::kForNothing) continue;

@@ -68,8 +68,8 @@ class SeatWaiting {
   void listen();
   void end_listening();
   int event_fd() const { return event_.get(); }
-  // Call before looking at what there is. Returns the bits that were rung since.
-  std::uint32_t heard();
+  // Call before looking at what there is.
+  void heard();
   // Errors: SYSTEM_LIMIT, OUT_OF_MEMORY.
   Status open_event_fd();
 
@@ -104,8 +104,7 @@ class SeatWaiting {
   bool more_ = false;
   std::vector<Waiter*> waiters_;  // in the order in which they came
   Waiter* leader_ = nullptr;
-  std::uint32_t rung_ = 0;  // since heard()
-  bool told_ = false;
+  bool told_ = false;  // since heard()
   bool listening_ = false;
   // Of the leader; handed on with the lead:
   AdaptiveWait waiting_;

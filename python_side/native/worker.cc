@@ -225,7 +225,8 @@ PyObject* end_listening(PyObject* self, PyObject* /*none*/) {
 }
 
 PyObject* heard(PyObject* self, PyObject* /*none*/) {
-  return PyLong_FromUnsignedLong(joined_of(self).server.seat().shared()->heard());
+  joined_of(self).server.seat().shared()->heard();
+  return Ref::share(Py_None).release();
 }
 
 PyObject* set_alarm(PyObject* self, PyObject* after) {

@@ -222,7 +222,7 @@ class Worker:
     def listen(self) -> None:
         """Makes ``event_fd`` readable for each request or interrupt, until end_listening()."""
     def end_listening(self) -> None: ...
-    def heard(self) -> int:
+    def heard(self) -> None:
         """Empties ``event_fd``. Look at what there is after that."""
     @property
     def event_fd(self) -> int: ...

@@ -10,7 +10,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <functional>
 #include <new>
 #include <vector>
 
@@ -123,9 +122,6 @@ class HostilePeer {
   int connection_ = -1;  // as long as this process lives
 };
 
-// Of the two, the one that sleeps between looks.
-bool in_time(const std::function<bool()>& happened) { return eventually(happened); }
-
 // What the test and the processes of well-behaved clients tell each other.
 struct Board {
   enum Phase { kStorm, kCalm, kIdle };
@@ -167,14 +163,14 @@ bool behave(const std::string& socket, Board& board) {
     EXPECT_TRUE(may_happen(error->code)) << error->to_string();
   }
   // The first calls may meet what is left of the storm, in this client's own places.
-  EXPECT_TRUE(in_time([&] { return !call(seconds(10)); }));
+  EXPECT_TRUE(eventually([&] { return !call(seconds(10)); }));
   for (int i = 0; i < 20; ++i) {
     const std::optional<Error> error = call(seconds(10));
     EXPECT_FALSE(error) << error->to_string();
     if (!error) ++board.right_calls;
   }
   ++board.idle;
-  return in_time([&] { return board.phase.load() == Board::kIdle; });
+  return eventually([&] { return board.phase.load() == Board::kIdle; });
 }
 
 class HostilePeerTest : public ::testing::TestWithParam<Scribble> {
@@ -190,22 +186,23 @@ class HostilePeerTest : public ::testing::TestWithParam<Scribble> {
       clients_.emplace_back([this] { return behave(pool_.socket(), board_); });
     }
     // All of them: a header that is being scribbled over refuses who attaches.
-    ASSERT_TRUE(in_time([&] { return board_.attached.load() == kClients; }));
-    ASSERT_TRUE(in_time([&] { return board_.outcomes.load() >= 50; }));
+    ASSERT_TRUE(eventually([&] { return board_.attached.load() == kClients; }));
+    ASSERT_TRUE(eventually([&] { return board_.outcomes.load() >= 50; }));
   }
   void let_a_hostile_peer_scribble() {
     ChildProcess hostile([this]() -> bool { HostilePeer(pool_.socket(), GetParam()).scribble(); });
     const int before = board_.errors.load();
-    EXPECT_TRUE(in_time([&] { return board_.errors.load() >= before + 60; }));
+    EXPECT_TRUE(eventually([&] { return board_.errors.load() >= before + 60; }));
     hostile.kill();
     (void)hostile.join();
-    EXPECT_TRUE(in_time([&] { return pool_.log().find("\"hostile\" died") != std::string::npos; }));
+    EXPECT_TRUE(
+        eventually([&] { return pool_.log().find("\"hostile\" died") != std::string::npos; }));
     // The supervisor answers an observer after it has repaired the pool.
     EXPECT_EQ(run({command_program(), "status", "--pool", pool_.socket()}).status, 0);
   }
   void expect_calm_clients() {
     board_.phase.store(Board::kCalm);
-    EXPECT_TRUE(in_time([&] { return board_.idle.load() == kClients; }));
+    EXPECT_TRUE(eventually([&] { return board_.idle.load() == kClients; }));
     EXPECT_EQ(board_.right_calls.load(), 20 * kClients);
   }
   void expect_whole_pool() {
@@ -239,7 +236,8 @@ class HostilePeerTest : public ::testing::TestWithParam<Scribble> {
 };
 
 TEST_P(HostilePeerTest, IsSurvivedAndWhatItDidIsRepaired) {
-  ASSERT_TRUE(in_time([&] { return pool_.log().find("ready: 2 workers") != std::string::npos; }));
+  ASSERT_TRUE(
+      eventually([&] { return pool_.log().find("ready: 2 workers") != std::string::npos; }));
   pool_.unblock();  // a scribbled method id may call it
   (void)test_seed();
   start_clients();

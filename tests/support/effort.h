@@ -4,6 +4,9 @@
 #define SLOTRING_TESTS_SUPPORT_EFFORT_H_
 
 #include <sched.h>
+#include <unistd.h>
+
+#include <cstdint>
 
 #include "client_lib/shm/futex.h"
 
@@ -27,15 +30,22 @@ inline constexpr unsigned kWatchdogSeconds = 100;
 // `rounds` of a long test, or a part of them where each is slow.
 constexpr int effort(int rounds) { return kInstrumented ? rounds / 8 + 1 : rounds; }
 
-// Waits until `condition` holds. False when it does not within half the watchdog's time.
+// Waits until `condition` holds, looking often, but not so often for long that it takes the
+// processor from what it waits for. False when that is not within a good half of the watchdog's
+// time.
 template <class Condition>
 [[nodiscard]] bool eventually(Condition condition) {
-  const auto until = shm::monotonic_now() + std::uint64_t{kWatchdogSeconds} * 500'000'000;
-  while (!condition()) {
-    if (shm::monotonic_now() > until) return false;
-    ::sched_yield();
+  const shm::MonotonicNs begin = shm::monotonic_now();
+  for (;;) {
+    if (condition()) return true;
+    const std::uint64_t waited = shm::monotonic_now() - begin;
+    if (waited > std::uint64_t{kWatchdogSeconds} * 600'000'000) return false;
+    if (waited < 2'000'000) {
+      ::sched_yield();
+    } else {
+      ::usleep(1'000);
+    }
   }
-  return true;
 }
 
 }  // namespace slotring::testing

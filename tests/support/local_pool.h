@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -98,16 +99,39 @@ class LocalPool {
   shm::SlotPool pool_;
 };
 
-// Answers every call of one seat with its own payload, on a thread of its own, until destroyed.
-class EchoWorker {
+// A worker of one seat, as a thread that lasts until it is destroyed, and answers each call as the
+// test says.
+class SeatThread {
  public:
-  explicit EchoWorker(const LocalPool& pool, shm::SeatIndex seat = 0)
-      : seat_(pool.worker(seat)), thread_([this] { serve(); }) {}
-  ~EchoWorker() {
+  using Answer = std::function<void(shm::WorkerSeat&, const shm::RunningCall&)>;
+
+  SeatThread(const LocalPool& pool, Answer answer, shm::SeatIndex seat = 0)
+      : answer_(std::move(answer)), seat_(pool.worker(seat)), thread_([this] { serve(); }) {}
+  ~SeatThread() {
     stop_.store(true);
     seat_.interrupt();
     thread_.join();
   }
+
+ private:
+  void serve() {
+    while (!stop_.load()) {
+      while (auto call = seat_.try_next()) answer_(seat_, *call);
+      seat_.wait(shm::kNever);
+    }
+  }
+
+  Answer answer_;
+  std::atomic<bool> stop_{false};
+  shm::WorkerSeat seat_;
+  std::thread thread_;
+};
+
+// One that answers each call with its own payload.
+class EchoWorker : public SeatThread {
+ public:
+  explicit EchoWorker(const LocalPool& pool, shm::SeatIndex seat = 0)
+      : SeatThread(pool, echo, seat) {}
 
   static void echo(shm::WorkerSeat& seat, const shm::RunningCall& call) {
     auto space = seat.reply_space(call, call.payload.size());
@@ -117,18 +141,6 @@ class EchoWorker {
     }
     (void)seat.reply(call, call.head.kind, call.payload.size()).ok();
   }
-
- private:
-  void serve() {
-    while (!stop_.load()) {
-      while (auto call = seat_.try_next()) echo(seat_, *call);
-      seat_.wait(shm::kNever);
-    }
-  }
-
-  std::atomic<bool> stop_{false};
-  shm::WorkerSeat seat_;
-  std::thread thread_;
 };
 
 inline shm::MonotonicNs soon(std::uint64_t milliseconds) {

@@ -10,7 +10,6 @@
 #include <filesystem>
 #include <fstream>
 #include <sstream>
-#include <thread>
 
 #include <flatbuffers/flexbuffers.h>
 #include <gtest/gtest.h>
@@ -80,15 +79,6 @@ std::string sanitizer_environment() {
     table += name + " = \"" + (preloaded ? preloaded : entry.substr(equals + 1)) + "\", ";
   }
   return table;
-}
-
-bool eventually(const std::function<bool()>& happened) {
-  const auto end = std::chrono::steady_clock::now() + kWatchdog;
-  while (!happened()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  return true;
 }
 
 std::string read_file(const std::string& path) {

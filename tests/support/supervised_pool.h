@@ -14,21 +14,14 @@
 
 #include <sys/types.h>
 
-#include <chrono>
-#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "slotring/client.h"
+#include "tests/support/effort.h"
 
 namespace slotring::testing {
-
-// How long a test waits for something that should happen at once, before it fails.
-inline constexpr std::chrono::seconds kWatchdog{60};
-
-// Waits until `happened()`, looking often; false when the watchdog ends it.
-bool eventually(const std::function<bool()>& happened);
 
 struct Finished {
   int status = -1;  // exit status; 128 + the signal's number when killed

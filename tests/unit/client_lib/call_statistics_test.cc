@@ -15,7 +15,6 @@
 #include "tests/support/effort.h"
 #include "tests/support/local_pool.h"
 #include "tests/support/local_supervisor.h"
-#include "tests/support/seat_thread.h"
 #include "tests/support/session_state.h"
 
 namespace slotring {

@@ -9,8 +9,8 @@
 #include <gtest/gtest.h>
 
 #include "slotring/client.h"
+#include "tests/support/local_pool.h"
 #include "tests/support/local_supervisor.h"
-#include "tests/support/seat_thread.h"
 
 namespace slotring {
 namespace {

@@ -9,7 +9,6 @@
 #include "slotring/client.h"
 #include "tests/support/local_pool.h"
 #include "tests/support/local_supervisor.h"
-#include "tests/support/seat_thread.h"
 #include "tests/support/session_state.h"
 
 namespace slotring {

@@ -7,8 +7,8 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/every_form_sample.h"
+#include "tests/support/local_pool.h"
 #include "tests/support/local_supervisor.h"
-#include "tests/support/seat_thread.h"
 
 namespace slotring {
 namespace {

@@ -11,7 +11,6 @@
 #include "client_lib/shm/tensors.h"
 #include "slotring/client.h"
 #include "tests/support/local_pool.h"
-#include "tests/support/seat_thread.h"
 
 namespace slotring {
 namespace {

@@ -13,9 +13,9 @@
 
 #include "slotring/client.h"
 #include "tests/support/effort.h"
+#include "tests/support/local_pool.h"
 #include "tests/support/local_supervisor.h"
 #include "tests/support/seat_lanes.h"
-#include "tests/support/seat_thread.h"
 
 namespace slotring {
 namespace {

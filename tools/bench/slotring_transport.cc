@@ -34,7 +34,8 @@ void write_config(const std::string& file, const std::string& folder,
   config << "[log]\nlevel = \"warning\"\n";
   for (const PoolShape& pool : pools) {
     config << "\n[pool." << pool.name << "]\nmodule = \"bench_worker\"\nworkers = " << pool.workers
-           << "\nsocket = \"" << folder << "/" << pool.name << ".sock\"\n";
+           << "\nsocket = \"" << folder << "/" << pool.name << ".sock\"\nkept_bytes = \"32 MiB\"\n"
+           << "env = { SLOTRING_BENCH_STREAM_FRAMES = \"" << kStreamFrames << "\" }\n";
   }
 }
 
@@ -63,6 +64,13 @@ std::vector<pid_t> try_workers(const std::string& socket_path) {
   return pids;
 }
 
+void copy_echo(Bytes reply, Space space) {
+  if (reply.size() != space.size()) {
+    throw Exception(Error{ErrorCode::kBadFrame, "the echo's reply has another size"});
+  }
+  std::memcpy(space.data(), reply.data(), reply.size());
+}
+
 class SlotringExchange : public Exchange {
  public:
   explicit SlotringExchange(Client client) : client_(std::move(client)) {}
@@ -70,11 +78,7 @@ class SlotringExchange : public Exchange {
   void call(Bytes request, Space space) override {
     const Result<Reply> reply = client_.call("echo", request);
     if (!reply) throw Exception(reply.error());
-    const Bytes bytes = reply->bytes();
-    if (bytes.size() != space.size()) {
-      throw Exception(Error{ErrorCode::kBadFrame, "the echo's reply has another size"});
-    }
-    std::memcpy(space.data(), bytes.data(), bytes.size());
+    copy_echo(reply->bytes(), space);
   }
 
  private:
@@ -89,11 +93,7 @@ class InPlaceExchange : public Exchange {
     Lease lease = client_.claim().value();
     std::memcpy(lease.request(request.size()).value().data(), request.data(), request.size());
     lease.submit("echo", PayloadKind::kBytes, request.size()).value();
-    const Bytes bytes = lease.wait().value().bytes;
-    if (bytes.size() != space.size()) {
-      throw Exception(Error{ErrorCode::kBadFrame, "the echo's reply has another size"});
-    }
-    std::memcpy(space.data(), bytes.data(), bytes.size());
+    copy_echo(lease.wait().value().bytes, space);
   }
 
  private:

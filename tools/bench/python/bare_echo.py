@@ -12,8 +12,8 @@ def echo(request):
     return request
 
 
-def frames(frame):
-    for _ in range(100_000):
+def frames(frame, count):
+    for _ in range(count):
         yield frame
 
 
@@ -26,7 +26,10 @@ def main():
     if what == "stream":
         frame = b"F" * payload_bytes
         _bare_exchange.serve_streams(
-            descriptor, payload_bytes, waiting == "yield", lambda: frames(frame)
+            descriptor,
+            payload_bytes,
+            waiting == "yield",
+            lambda: frames(frame, _bare_exchange.STREAM_FRAMES),
         )
     _bare_exchange.serve(descriptor, payload_bytes, waiting == "yield", echo)
 

@@ -7,6 +7,8 @@
 
 #include <cstdint>
 #include <cstring>
+#include <optional>
+#include <utility>
 
 #include "client_lib/shm/memory.h"
 #include "tools/bench/bare_channel.h"
@@ -15,6 +17,35 @@
 namespace slotring::bench {
 
 namespace {
+
+// What a serving end is given, and the memory that it names.
+struct Service {
+  shm::Mapping block;
+  Py_ssize_t payload_bytes = 0;
+  int yields = 0;
+  PyObject* callable = nullptr;
+
+  std::size_t bytes() const { return static_cast<std::size_t>(payload_bytes); }
+};
+
+// Nothing, with an exception set, where the arguments are not such.
+std::optional<Service> begin_service(PyObject* arguments, std::size_t (*size_of)(std::size_t)) {
+  Service service;
+  int descriptor = -1;
+  if (PyArg_ParseTuple(arguments, "inpO", &descriptor, &service.payload_bytes, &service.yields,
+                       &service.callable) == 0) {
+    return std::nullopt;
+  }
+  const shm::UniqueFd memory(descriptor);
+  Result<shm::Mapping> block =
+      shm::Mapping::map(memory, shm::Access::kReadWrite, 0, size_of(service.bytes()));
+  if (!block) {
+    PyErr_SetString(PyExc_OSError, block.error().message.c_str());
+    return std::nullopt;
+  }
+  service.block = *std::move(block);
+  return service;
+}
 
 // Copies what `handler` returns for the request into the reply. All references are gone when this
 // returns: the client may overwrite its request once it has the reply. False with an exception set.
@@ -41,28 +72,14 @@ bool answer(PyObject* handler, const Channels& channels, Py_ssize_t payload_byte
 }
 
 PyObject* serve(PyObject* /*module*/, PyObject* arguments) {
-  int descriptor = -1;
-  Py_ssize_t payload_bytes = 0;
-  int yields = 0;
-  PyObject* handler = nullptr;
-  if (PyArg_ParseTuple(arguments, "inpO:serve", &descriptor, &payload_bytes, &yields, &handler) ==
-      0) {
-    return nullptr;
-  }
-  const auto bytes = static_cast<std::size_t>(payload_bytes);
-  const shm::UniqueFd memory(descriptor);
-  const Result<shm::Mapping> block =
-      shm::Mapping::map(memory, shm::Access::kReadWrite, 0, block_bytes(bytes));
-  if (!block) {
-    PyErr_SetString(PyExc_OSError, block.error().message.c_str());
-    return nullptr;
-  }
-  const Channels channels = channels_in(block->data(), bytes);
+  const std::optional<Service> service = begin_service(arguments, block_bytes);
+  if (!service) return nullptr;
+  const Channels channels = channels_in(service->block.data(), service->bytes());
   // Release: partner of the acquire in BarePythonTransport::begin_turn().
   channels.replies.flag->sequence.store(0, std::memory_order_release);
   for (std::uint64_t sequence = 1;; ++sequence) {
-    await(*channels.requests.flag, sequence, yields != 0);
-    if (!answer(handler, channels, payload_bytes)) return nullptr;
+    await(*channels.requests.flag, sequence, service->yields != 0);
+    if (!answer(service->callable, channels, service->payload_bytes)) return nullptr;
     // Release: partner of the acquire in await().
     channels.replies.flag->sequence.store(sequence, std::memory_order_release);
   }
@@ -92,31 +109,17 @@ bool stream_frames(PyObject* frames, const BareRing& ring, std::uint64_t& number
 }
 
 PyObject* serve_streams(PyObject* /*module*/, PyObject* arguments) {
-  int descriptor = -1;
-  Py_ssize_t frame_bytes = 0;
-  int yields = 0;
-  PyObject* generator = nullptr;
-  if (PyArg_ParseTuple(arguments, "inpO:serve_streams", &descriptor, &frame_bytes, &yields,
-                       &generator) == 0) {
-    return nullptr;
-  }
-  const auto bytes = static_cast<std::size_t>(frame_bytes);
-  const shm::UniqueFd memory(descriptor);
-  const Result<shm::Mapping> block =
-      shm::Mapping::map(memory, shm::Access::kReadWrite, 0, BareRing::block_bytes(bytes));
-  if (!block) {
-    PyErr_SetString(PyExc_OSError, block.error().message.c_str());
-    return nullptr;
-  }
-  const BareRing ring(block->data(), bytes, yields != 0);
+  const std::optional<Service> service = begin_service(arguments, BareRing::block_bytes);
+  if (!service) return nullptr;
+  const BareRing ring(service->block.data(), service->bytes(), service->yields != 0);
   // Release: partner of the acquire in BarePythonTransport::begin_turn().
   ring.requested().sequence.store(0, std::memory_order_release);
   std::uint64_t number = 0;
   for (std::uint64_t stream = 1;; ++stream) {
     ring.await_request(stream);
-    PyObject* frames = PyObject_CallFunctionObjArgs(generator, nullptr);
+    PyObject* frames = PyObject_CallFunctionObjArgs(service->callable, nullptr);
     if (frames == nullptr) return nullptr;
-    const bool streamed = stream_frames(frames, ring, number, frame_bytes);
+    const bool streamed = stream_frames(frames, ring, number, service->payload_bytes);
     Py_DECREF(frames);
     if (!streamed) return nullptr;
   }
@@ -148,4 +151,12 @@ PyModuleDef definition = {
 
 }  // namespace slotring::bench
 
-PyMODINIT_FUNC PyInit__bare_exchange() { return PyModule_Create(&slotring::bench::definition); }
+PyMODINIT_FUNC PyInit__bare_exchange() {
+  PyObject* module = PyModule_Create(&slotring::bench::definition);
+  if (module == nullptr) return nullptr;
+  if (PyModule_AddIntConstant(module, "STREAM_FRAMES", slotring::bench::kStreamFrames) != 0) {
+    Py_DECREF(module);
+    return nullptr;
+  }
+  return module;
+}

@@ -1,6 +1,10 @@
 """What `slotring bench` has its workers run."""
 
+import os
+
 import slotring
+
+STREAM_FRAMES = int(os.environ["SLOTRING_BENCH_STREAM_FRAMES"])
 
 
 @slotring.handler
@@ -11,5 +15,5 @@ def echo(request):
 @slotring.handler
 def frames(request):
     frame = bytes(request)
-    for _ in range(100_000):
+    for _ in range(STREAM_FRAMES):
         yield frame

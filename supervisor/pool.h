@@ -73,11 +73,8 @@ class Pool {
   // Whether no process is left and every caller has been told.
   bool stopped() const { return stopped_; }
   const std::string& name() const { return config_.name; }
-  // Whether a supervisor with this configuration could go on with the pool. Errors:
-  // INVALID_ARGUMENT (another session_store than the database that its workers use).
-  Status check_successor(const PoolConfig& later) const;
-  // What of such a configuration would wait until the pool is stopped; empty for nothing.
-  std::string what_waits(const PoolConfig& later) const;
+  // As it runs: what it keeps of another configuration is in it (kept_config.h).
+  const PoolConfig& config() const { return config_; }
 
  private:
   // What create() has taken or made.

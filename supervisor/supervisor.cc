@@ -10,6 +10,7 @@
 #include <boost/asio/post.hpp>
 
 #include "slotring/version.h"
+#include "supervisor/kept_config.h"
 #include "supervisor/log_lines.h"
 
 namespace slotring::supervisor {
@@ -158,8 +159,10 @@ Result<std::string> Supervisor::prepare_upgrade() {
   for (const auto& pool : pools_) {
     for (const PoolConfig& config : *later) {
       if (config.name != pool->name()) continue;
-      if (Status able = pool->check_successor(config); !able) return std::move(able).error();
-      const std::string more = pool->what_waits(config);
+      if (Status able = check_successor(pool->config(), config); !able) {
+        return std::move(able).error();
+      }
+      const std::string more = what_waits(pool->config(), config);
       if (!more.empty()) waits += (waits.empty() ? "" : "; ") + more;
     }
   }

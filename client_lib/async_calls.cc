@@ -33,6 +33,8 @@ void AsyncCalls::look_at_all() {
   ring(OwnerBell::kAttention);
 }
 
+void AsyncCall::Stir::operator()() const { calls->look_at_all(); }
+
 void AsyncCalls::begin(std::string_view method, Payload payload, const CallOptions& options,
                        Placement placement, OnReply on_reply) {
   auto call = std::make_unique<Call>(method, options, placement, std::move(on_reply));

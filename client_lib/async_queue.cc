@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "client_lib/async_calls.h"
 #include "client_lib/client_core.h"
 
 namespace slotring::internal {
@@ -15,8 +14,6 @@ AsyncCall::AsyncCall(std::string_view called, const CallOptions& options, Placem
       stop(options.stop),
       placement(place),
       on_reply(std::move(reply_to)) {}
-
-void AsyncCall::Stir::operator()() const { calls->look_at_all(); }
 
 Status AsyncQueue::check_room(std::uint64_t bytes) {
   const std::lock_guard lock(mutex_);

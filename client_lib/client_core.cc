@@ -133,44 +133,6 @@ Result<Lease> ClientCore::claim(const ClaimTerms& terms, const std::stop_token& 
   return lease_of(*claim, terms, stop);
 }
 
-Result<Lease> ClientCore::claim_in_session(const ClaimTerms& terms, const std::stop_token& stop) {
-  const SessionRouter::Served served{
-      [this] { return supervisor_.check_pool(); },
-      [this](shm::SeatIndex seat) { return check_served_by(seat); },
-  };
-  SessionRef session;
-  const SessionCall call{terms.session, terms.session_mode, terms.started, terms.deadline};
-  Result<shm::Claim> claim = router_.claim(call, session, stop, served);
-  if (!claim) return std::move(claim).error();
-  Lease lease = lease_of(*claim, terms, stop);
-  sides_[claim->slot].session = terms.session;
-  sides_[claim->slot].mark.session = session;
-  return lease;
-}
-
-Result<Lease> ClientCore::claim_on(shm::SeatIndex seat, shm::MonotonicNs deadline,
-                                   const std::stop_token& stop) {
-  if (Status ready = prepare_to_claim(stop); !ready) return std::move(ready).error();
-  Result<shm::Claim> claim =
-      pool_.claim_on(owner_, seat, deadline, stop, [this, seat] { return check_served_by(seat); });
-  if (!claim) return std::move(claim).error();
-  return lease_of(*claim, {.started = shm::monotonic_now(), .deadline = deadline}, stop);
-}
-
-Status ClientCore::check_served_by(shm::SeatIndex seat) {
-  if (!supervisor_.check_seat(seat)) {
-    return supervisor_.unserved_error(seat, /*never_started=*/true);
-  }
-  return supervisor_.check_pool();
-}
-
-void ClientCore::drop_session(std::string_view name) {
-  const Result<std::optional<shm::FoundSession>> found = router_.table().find(name);
-  if (!found || !*found || (*found)->word.has_state()) return;
-  // False: somebody uses it at this moment.
-  (void)router_.table().try_end((*found)->index, (*found)->word);
-}
-
 void ClientCore::forget_last_slot() { last_slot = {}; }
 
 Lease ClientCore::lease_of(const shm::Claim& claim, const ClaimTerms& terms,
@@ -298,35 +260,6 @@ Status ClientCore::send(Lease& lease) {
   return Done{};
 }
 
-void ClientCore::count_lease(const CallMark& mark, ErrorCategory outcome) {
-  if (outcome != ErrorCategory::kNone && !mark.errors_count) return;
-  count(mark.row, mark.session, outcome, mark.started);
-}
-
-void ClientCore::count_error(std::string_view method, std::string_view session, const Error& error,
-                             shm::MonotonicNs started) {
-  if (error.code == ErrorCode::kForked) return;  // this process has no place to count in
-  SessionRef ref;
-  if (!session.empty()) {
-    const Result<std::optional<shm::FoundSession>> found = router_.table().find(session);
-    if (found && *found) ref = {(*found)->index, (*found)->word.incarnation};
-  }
-  const std::uint16_t id = method.empty() ? std::uint16_t{0} : methods_.find(method, segment());
-  count(CallStatistics::row_of(id), ref, error.category(), started);
-}
-
-void ClientCore::count(std::uint16_t row, const SessionRef& session, ErrorCategory outcome,
-                       shm::MonotonicNs started) {
-  const shm::MonotonicNs now = shm::monotonic_now();
-  const std::uint64_t ns = now > started ? now - started : 0;
-  statistics_.count(row, outcome, ns);
-  if (session.incarnation == 0) return;
-  // Not of a later session in the same record, but for one that begins at this moment.
-  const shm::SessionWord seen = router_.table().word(session.index);
-  if (seen.incarnation != session.incarnation) return;
-  count_call(segment().session(session.index).stats, outcome, ns);
-}
-
 Error ClientCore::lose(Lease& lease, const char* what) {
   lease.core_ = nullptr;  // nothing to give back
   own_.drop(lease.slot_, lease.generation_);
@@ -341,13 +274,6 @@ void ClientCore::check_own_places() {
   if (repair_epoch_.load(std::memory_order_relaxed) == epoch) return;
   repair_epoch_.store(epoch, std::memory_order_relaxed);
   pool_.disown_strangers(owner_);
-}
-
-Error ClientCore::fail(Error error) const {
-  layout::ClientRecord& record = joined_.segment->client(owner_);
-  record.calls.fetch_add(1, std::memory_order_relaxed);
-  record.errors.fetch_add(1, std::memory_order_relaxed);
-  return error;
 }
 
 void ClientCore::release(Lease& lease) {

@@ -68,7 +68,7 @@ void ClientCore::end_unread(Lease& lease, ErrorCategory outcome) {
 
 Status ClientCore::add_tool(std::string_view name, Tool tool) {
   if (Status usable = check_process(); !usable) return usable;
-  if (name.empty() || name.size() > layout::kMaxNameBytes) {
+  if (!shm::is_name(name)) {
     return Error{ErrorCode::kInvalidArgument, "a tool's name has 1 to 63 bytes"};
   }
   if (!tool) return Error{ErrorCode::kInvalidArgument, "a tool needs a function to be called"};

@@ -17,6 +17,7 @@
 #include <span>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "client_lib/client_core.h"
 #include "slotring/stream.h"
@@ -49,7 +50,8 @@ class StreamCall {
   // Who has the writing end. kClosing: a writer is at it, and the reading end waits to close it.
   enum Writing : std::uint32_t { kIdle, kWriting, kClosing, kClosed };
 
-  std::vector<Tensor> item_tensors_;  // of the item that next() returned
+  // So many frames are released together, and after so many written ones the writer looks around.
+  static constexpr std::uint32_t kBatchFrames = layout::kStreamEntries / 4;
 
   void release_read();
   bool batch_is_read() const;
@@ -85,6 +87,7 @@ class StreamCall {
   std::uint32_t unreleased_frames_ = 0;
   std::uint64_t unreleased_bytes_ = 0;
   bool items_ended_ = false;
+  std::vector<Tensor> item_tensors_;  // of the item that next() returned
   std::optional<Result<ReplyView>> outcome_;
   bool finished_ = false;
   shm::AdaptiveWait reading_;

@@ -1,10 +1,6 @@
 #include "client_lib/tool_desk.h"
 
-#include <cxxabi.h>
-
 #include <algorithm>
-#include <cstdlib>
-#include <exception>
 #include <utility>
 
 #include "client_lib/client_core.h"
@@ -24,40 +20,6 @@ thread_local ToolDesk::Running* ToolDesk::innermost_ = nullptr;
 
 namespace {
 
-std::string type_of_current_exception() {
-  const std::type_info* type = abi::__cxa_current_exception_type();
-  if (type == nullptr) return {};
-  int status = 0;
-  const std::unique_ptr<char, void (*)(void*)> readable(
-      abi::__cxa_demangle(type->name(), nullptr, nullptr, &status), std::free);
-  return readable ? readable.get() : type->name();
-}
-
-Error raised(std::string message) {
-  return Error{.code = ErrorCode::kHandlerRaised,
-               .message = std::move(message),
-               .python_type = type_of_current_exception()};
-}
-
-Result<ToolReply> call_guarded(const Tool& tool, const ToolCall& call) {
-  try {
-    return tool(call);
-  } catch (const Exception& exception) {
-    return exception.error();
-  } catch (const std::exception& exception) {
-    return raised(exception.what());
-  } catch (const abi::__forced_unwind&) {
-    throw;  // the thread is being cancelled
-  } catch (...) {
-    return raised("the tool threw something that is no std::exception");
-  }
-}
-
-Error late_nested_error() {
-  return Error{ErrorCode::kDeadlineExceeded,
-               "the deadline passed before the nested call was answered"};
-}
-
 Error too_large(const char* what, std::size_t bytes, std::uint64_t most) {
   return Error{ErrorCode::kPayloadTooLarge, std::string(what) + " of " + std::to_string(bytes) +
                                                 " bytes is larger than its call's window takes, " +
@@ -65,12 +27,6 @@ Error too_large(const char* what, std::size_t bytes, std::uint64_t most) {
 }
 
 }  // namespace
-
-std::string ToolTable::names() const {
-  std::string names;
-  for (const auto& [name, tool] : tools_) names += (names.empty() ? "" : ", ") + name;
-  return names;
-}
 
 void ToolDesk::begin(const ToolTable& tools) {
   tools_ = &tools;
@@ -115,37 +71,14 @@ Status ToolDesk::attend(const Lease& lease) {
   }
 }
 
-Status ToolDesk::break_rules(std::string what) {
+Status ToolDesk::break_off(Error error) {
   const std::scoped_lock lock(look_);
-  if (!error_) error_ = Error{ErrorCode::kBadFrame, std::move(what)};
+  if (!error_) error_ = std::move(error);
   return *error_;
 }
 
-// The worker runs a nested call inside the waiting of whatever it had started before. So what is
-// awaited here last depends on nothing that the handlers of those around it ask, and they are
-// known: a question of any other nested call, one that was given up, may come from a handler
-// inside.
-bool ToolDesk::can_wait(const Question& question) const {
-  if (waiting_nested_ == nullptr) return false;
-  if (question.id.within == 0) return true;
-  const Nested* around = waiting_nested_->outer;
-  while (around != nullptr && around->id != question.id.within) around = around->outer;
-  return around != nullptr;
-}
-
-bool ToolDesk::has_due_question() const {
-  return std::any_of(questions_.begin(), questions_.end(),
-                     [this](const Question& question) { return !can_wait(question); });
-}
-
-std::optional<ToolDesk::Question> ToolDesk::take_due_question() {
-  const auto due = std::find_if(questions_.begin(), questions_.end(),
-                                [this](const Question& question) { return !can_wait(question); });
-  if (due == questions_.end()) return std::nullopt;
-  Question question = std::move(*due);
-  questions_.erase(due);
-  question_bytes_ -= question.argument.data().size();
-  return question;
+Status ToolDesk::break_rules(std::string what) {
+  return break_off(Error{ErrorCode::kBadFrame, std::move(what)});
 }
 
 Status ToolDesk::handle_next(const Lease& lease) {
@@ -153,11 +86,7 @@ Status ToolDesk::handle_next(const Lease& lease) {
     return answer(lease, *question);
   }
   const Result<shm::LaneFrame> frame = lanes_->tools_in.next();
-  if (!frame) {
-    const std::scoped_lock lock(look_);
-    error_ = frame.error();
-    return *error_;
-  }
+  if (!frame) return break_off(frame.error());
   switch (frame->kind) {
     case LaneFrameKind::kToolCall:
       return take_question(lease, *frame);
@@ -227,7 +156,7 @@ Result<ToolReply> ToolDesk::run(const Lease& lease, const Question& question) {
     explicit Scope(Running& tool) { innermost_ = &tool; }
     ~Scope() { innermost_ = innermost_->outer; }
   } scope(running);
-  return call_guarded(*tool, ToolCall(question.tool, question.argument, gone, question.deadline));
+  return call_tool(*tool, ToolCall(name, argument, gone, deadline));
 }
 
 bool ToolDesk::await_room(const Lease& lease, std::uint64_t bytes) {
@@ -263,11 +192,7 @@ Status ToolDesk::send_reply(const Lease& lease, std::uint64_t call_id,
   Status sent = payload ? send(lease, LaneFrameKind::kToolReply, {.call_id = call_id}, *payload, {})
                         : send(lease, LaneFrameKind::kToolReply, {.call_id = call_id}, {},
                                {.error = &payload.error()});
-  if (!sent) {
-    const std::scoped_lock lock(look_);
-    error_ = sent.error();
-  }
-  return sent;
+  return sent ? sent : break_off(std::move(sent).error());
 }
 
 Status ToolDesk::take_nested_reply(const Lease& lease, const shm::LaneFrame& frame) {
@@ -322,7 +247,7 @@ Result<OwnedPayload> ToolDesk::call_nested(std::string_view method, Payload payl
   if (sending->bytes() > most) {
     return too_large("the nested call's payload", sending->bytes(), most);
   }
-  if (method.empty() || method.size() > layout::kMaxNameBytes) {
+  if (!shm::is_name(method)) {
     return Error{ErrorCode::kInvalidArgument, "a method's name has 1 to 63 bytes"};
   }
   // Nothing is sent that nobody would wait for.

@@ -18,8 +18,6 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <map>
-#include <memory>
 #include <mutex>
 #include <optional>
 #include <stop_token>
@@ -29,6 +27,7 @@
 
 #include "client_lib/shm/adaptive_wait.h"
 #include "client_lib/shm/call_lanes.h"
+#include "client_lib/tool_table.h"
 #include "slotring/lease.h"
 #include "slotring/tools.h"
 
@@ -36,30 +35,6 @@ namespace slotring::internal {
 
 class ClientCore;
 class LanePayload;
-
-// The tools that a client has; never changed once it is in use.
-class ToolTable {
- public:
-  // False: there is one of that name.
-  [[nodiscard]] bool try_add(std::string_view name, Tool tool) {
-    return tools_.try_emplace(std::string(name), std::move(tool)).second;
-  }
-  // Null for none.
-  const Tool* find(std::string_view name) const {
-    const auto at = tools_.find(name);
-    return at == tools_.end() ? nullptr : &at->second;
-  }
-  // "a, b"
-  std::string names() const;
-
- private:
-  std::map<std::string, Tool, std::less<>> tools_;
-};
-
-// How many questions, and how many bytes of their arguments, may wait for a tool that runs; more
-// are answered with POOL_SATURATED, for a worker that keeps no measure.
-inline constexpr std::size_t kMaxWaitingQuestions = 4096;
-inline constexpr std::size_t kMaxWaitingQuestionBytes = std::size_t{256} << 20;
 
 class ToolDesk {
  public:
@@ -107,13 +82,7 @@ class ToolDesk {
   };
   static thread_local Running* innermost_;
 
-  // Whether handle_next() has something to do.
-  bool has_next() const { return lanes_->tools_in.ready() || has_due_question(); }
-  bool has_due_question() const;
-  std::optional<Question> take_due_question();
-  // Whether nothing that is awaited now depends on its answer.
-  bool can_wait(const Question& question) const;
-  // Each error of these is one of the call, and is kept.
+  // Each error of these is one of the call, and is kept: see break_off().
   Status handle_next(const Lease& lease);
   Status take_question(const Lease& lease, const shm::LaneFrame& frame);
   Status answer(const Lease& lease, const Question& question);
@@ -122,6 +91,9 @@ class ToolDesk {
   Status send(const Lease& lease, layout::LaneFrameKind kind, shm::FrameHead head,
               const LanePayload& payload, shm::RareHead rare);
   Status send_reply(const Lease& lease, std::uint64_t call_id, const Result<ToolReply>& reply);
+  // From now on the call is to be ended with this error; the first of several counts, and is
+  // returned. The other: a frame is one that no correct worker sends.
+  Status break_off(Error error);
   Status break_rules(std::string what);
 
   Result<ToolReply> run(const Lease& lease, const Question& question);

@@ -8,9 +8,7 @@ namespace slotring::supervisor {
 
 namespace {
 
-bool is_method_name(std::string_view name) {
-  return !name.empty() && name.size() <= layout::kMaxNameBytes && printable(name) == name;
-}
+bool is_method_name(std::string_view name) { return shm::is_name(name) && printable(name) == name; }
 
 }  // namespace
 

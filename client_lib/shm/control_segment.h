@@ -26,6 +26,10 @@ using Ring = HintRing<AtomicWord>;
 using SlotIndex = std::uint32_t;  // seat * slots_per_worker + slot of the worker
 using SeatIndex = std::uint32_t;
 
+// Whether it can be a method's or a tool's: neither empty nor too long for a FixedName.
+inline bool is_name(std::string_view name) {
+  return !name.empty() && name.size() <= layout::kMaxNameBytes;
+}
 void store_name(layout::FixedName& into, std::string_view name);  // truncates
 // A copy, bounded whatever the memory says.
 std::string load_name(const layout::FixedName& from);

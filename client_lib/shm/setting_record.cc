@@ -37,7 +37,7 @@ std::size_t words_used(std::size_t payload_bytes) {
   return (offsetof(SettingRecord, payload) + payload_bytes + 7) / 8;
 }
 
-bool is_name(const layout::FixedName& name) {
+bool holds_name(const layout::FixedName& name) {
   return name.bytes >= 1 && name.bytes <= layout::kMaxNameBytes;
 }
 
@@ -48,10 +48,7 @@ constexpr int kMostLooks = 100;
 }  // namespace
 
 std::optional<Error> refuse_setting(const Setting& setting) {
-  const auto fits = [](const std::string& name) {
-    return !name.empty() && name.size() <= layout::kMaxNameBytes;
-  };
-  if (!fits(setting.key) || !fits(setting.method)) {
+  if (!is_name(setting.key) || !is_name(setting.method)) {
     return Error{ErrorCode::kInvalidArgument, "a broadcast's key and its method have 1 to " +
                                                   std::to_string(layout::kMaxNameBytes) + " bytes"};
   }
@@ -90,7 +87,7 @@ std::optional<Setting> read_setting(const SettingRecord& record) {
   if (record.epoch.load(std::memory_order_acquire) != epoch) return std::nullopt;
   constexpr std::size_t kBody = sizeof(SettingRecord) - kBodyOffset;
   std::memcpy(reinterpret_cast<std::byte*>(&copy) + kBodyOffset, &words[kBodyOffset / 8], kBody);
-  if (!is_name(copy.key) || !is_name(copy.method) ||
+  if (!holds_name(copy.key) || !holds_name(copy.method) ||
       copy.payload_kind > static_cast<std::uint8_t>(wire::PayloadKind::Value)) {
     return std::nullopt;
   }

@@ -195,9 +195,8 @@ void add_call(CLI::App& root, Work& chosen) {
       ->excludes(value)
       ->excludes(bytes);
   add_session_options(*command, *arguments);
-  command->add_option("--timeout", arguments->timeout_s, "For the reply, in seconds; 0 is none")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+  add_seconds_option(*command, "--timeout", arguments->timeout_s,
+                     "For the reply, in seconds; 0 is none");
   CLI::Option* as_json =
       command->add_flag("--json", arguments->as_json, "Reply or error as one JSON object");
   CLI::Option* raw = command->add_flag("--raw", arguments->raw, "The reply's bytes, as they are")

@@ -53,6 +53,10 @@ Result<json> call_builtin(Client& client, const std::string& method,
   return reply_to_json(*reply);
 }
 
+void add_seconds_option(CLI::App& command, const char* name, double& into, const char* what) {
+  command.add_option(name, into, what)->capture_default_str()->check(CLI::NonNegativeNumber);
+}
+
 std::chrono::nanoseconds timeout_of(double seconds) {
   constexpr double kMostSeconds = 1e9;  // 30 years, and no overflow
   if (seconds <= 0 || seconds > kMostSeconds) return kNoTimeout;

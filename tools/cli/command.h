@@ -60,6 +60,8 @@ std::string json_text(const nlohmann::json& value);
 Result<nlohmann::json> call_builtin(Client& client, const std::string& method,
                                     std::chrono::nanoseconds timeout);
 
+// An option that takes seconds, from 0; its default is what `into` says now.
+void add_seconds_option(CLI::App& command, const char* name, double& into, const char* what);
 // Seconds on the command line, as a timeout; 0 means none.
 std::chrono::nanoseconds timeout_of(double seconds);
 

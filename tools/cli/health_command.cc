@@ -29,9 +29,8 @@ void add_health(CLI::App& root, Work& chosen) {
   const auto options = std::make_shared<HealthOptions>();
   CLI::App* command = root.add_subcommand("health", "Call every worker of a pool; for monitoring");
   add_pool_option(*command, options->pool, AlsoPositional::kYes);
-  command->add_option("--timeout", options->timeout_s, "For all answers, in seconds; 0 is none")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+  add_seconds_option(*command, "--timeout", options->timeout_s,
+                     "For all answers, in seconds; 0 is none");
   command->add_flag("--json", options->as_json, "The answers as JSON");
   command->footer(
       "Exit status: 0 when every worker that should serve has answered ping, 1 when one has not "

@@ -46,9 +46,8 @@ void add_methods(CLI::App& root, Work& chosen) {
   const auto options = std::make_shared<MethodsOptions>();
   CLI::App* command = root.add_subcommand("methods", "List the methods that a pool's workers have");
   add_pool_option(*command, options->pool, AlsoPositional::kYes);
-  command->add_option("--timeout", options->timeout_s, "For the answer, in seconds; 0 is none")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+  add_seconds_option(*command, "--timeout", options->timeout_s,
+                     "For the answer, in seconds; 0 is none");
   command->add_flag("--json", options->as_json, "The answer as JSON");
   command->callback([options, &chosen] { chosen = [options] { return methods(*options); }; });
 }

@@ -91,14 +91,10 @@ void add_ping(CLI::App& root, Work& chosen) {
   const auto options = std::make_shared<PingOptions>();
   CLI::App* command = root.add_subcommand("ping", "Ask a worker of a pool whether it is well");
   add_pool_option(*command, options->pool, AlsoPositional::kYes);
-  command->add_option("--timeout", options->timeout_s, "For the answer, in seconds; 0 is none")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
-  command
-      ->add_option("--wait", options->wait_s,
-                   "How many seconds to wait for the pool when it is not there yet")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+  add_seconds_option(*command, "--timeout", options->timeout_s,
+                     "For the answer, in seconds; 0 is none");
+  add_seconds_option(*command, "--wait", options->wait_s,
+                     "How many seconds to wait for the pool when it is not there yet");
   command->add_flag("--json", options->as_json, "The answer as JSON");
   command->footer(
       "Examples:\n"

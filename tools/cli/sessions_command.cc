@@ -106,11 +106,8 @@ void add_sessions(CLI::App& root, Work& chosen) {
   add_pool_option(*command, options->pool, AlsoPositional::kYes);
   command->add_option("--end", options->end, "End this session: its end hooks run")
       ->type_name("NAME");
-  command
-      ->add_option("--timeout", options->timeout_s,
-                   "For --end, in seconds: it waits for the session's worker; 0 is none")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+  add_seconds_option(*command, "--timeout", options->timeout_s,
+                     "For --end, in seconds: it waits for the session's worker; 0 is none");
   command->add_flag("--json", options->as_json, "As JSON");
   command->footer(
       "The list is read from the pool's shared memory; nothing is asked of the workers.\n\n"

@@ -14,11 +14,11 @@ void add(std::atomic<std::uint64_t>& to, std::uint64_t more) {
 }  // namespace
 
 RunningCalls::RunningCalls(const ControlSegment& segment, SeatIndex seat)
-    : record_(segment.seat(seat)),
-      stats_(segment.seat_stats(seat)),
+    : record_(&segment.seat(seat)),
+      stats_(&segment.seat_stats(seat)),
       calls_(segment.geometry().slots_per_worker) {
   // What is there is a predecessor's.
-  record_.running.store(0, std::memory_order_relaxed);
+  record_->running.store(0, std::memory_order_relaxed);
 }
 
 void RunningCalls::show(std::uint32_t slot, std::uint16_t method, MonotonicNs since) {
@@ -34,9 +34,9 @@ void RunningCalls::name(std::uint32_t slot) {
   const layout::RunningWord running{*call.generation, static_cast<std::uint16_t>(slot),
                                     call.method};
   // Release: who sees this time sees that the call before it is over (end).
-  record_.running_since.store(call.since, std::memory_order_release);
+  record_->running_since.store(call.since, std::memory_order_release);
   // Release: who sees the word sees its time (observed_call.cc).
-  record_.running.store(running.pack(), std::memory_order_release);
+  record_->running.store(running.pack(), std::memory_order_release);
 }
 
 void RunningCalls::end(std::uint32_t slot, ErrorCategory outcome) {
@@ -53,7 +53,7 @@ void RunningCalls::end(std::uint32_t slot, ErrorCategory outcome) {
 
 // The one that has run the longest of those that still do, if any.
 void RunningCalls::name_another_than(std::uint32_t slot) {
-  record_.running.store(0, std::memory_order_relaxed);
+  record_->running.store(0, std::memory_order_relaxed);
   if (shown_ == 0) return;
   std::optional<std::uint32_t> longest;
   for (std::uint32_t other = 0; other < calls_.size(); ++other) {
@@ -64,10 +64,10 @@ void RunningCalls::name_another_than(std::uint32_t slot) {
 }
 
 void RunningCalls::count(ErrorCategory outcome, std::uint64_t ns) {
-  add(stats_.ended[static_cast<std::size_t>(outcome) % layout::kErrorKinds], 1);
-  add(stats_.total_ns, ns);
-  add(stats_.latency[layout::latency_bucket(ns)], 1);
-  add(record_.calls, 1);
+  add(stats_->ended[static_cast<std::size_t>(outcome) % layout::kErrorKinds], 1);
+  add(stats_->total_ns, ns);
+  add(stats_->latency[layout::latency_bucket(ns)], 1);
+  add(record_->calls, 1);
 }
 
 }  // namespace slotring::shm

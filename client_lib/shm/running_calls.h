@@ -47,8 +47,8 @@ class RunningCalls {
   void name_another_than(std::uint32_t slot);
   void count(ErrorCategory outcome, std::uint64_t ns);
 
-  layout::SeatRecord& record_;
-  layout::CallStats& stats_;
+  layout::SeatRecord* record_;
+  layout::CallStats* stats_;
   std::vector<Call> calls_;  // one a slot of the seat
   std::uint32_t shown_ = 0;  // how many have been shown, and have not ended
   std::uint32_t named_ = 0;  // the slot that SeatRecord::running names

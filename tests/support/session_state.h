@@ -10,8 +10,8 @@
 
 #include <gtest/gtest.h>
 
-#include "client_lib/shm/session_chain.h"
 #include "client_lib/shm/session_audit.h"
+#include "client_lib/shm/session_chain.h"
 #include "client_lib/shm/session_table.h"
 #include "tests/support/local_pool.h"
 

@@ -70,39 +70,30 @@ class Coroutines:
         """``function`` itself, or one that runs the coroutines of it to their end."""
         import inspect
 
-        if not inspect.iscoroutinefunction(function):
-            return function
-
-        def run_to_end(*arguments: Any) -> Any:
-            return self._run(function(*arguments))
-
-        setattr(run_to_end, _AWAITS, True)
-        setattr(run_to_end, _COROUTINE, function)
-        self._start()
-        return run_to_end
+        return self._running_to_end(function) if inspect.iscoroutinefunction(function) else function
 
     def streaming(self, function: Callable[..., Any], wants_context: bool) -> Callable[..., Any]:
         """One, called with a context too, that sends what an asynchronous generator yields."""
-
-        def start(request: Any, ctx: Any) -> Coroutine[Any, Any, Any]:
-            items = function(request, ctx) if wants_context else function(request)
-            return streams.drive(items, ctx._outgoing)
-
-        def run_to_end(request: Any, ctx: Any) -> Any:
-            return self._run(start(request, ctx))
-
         from slotring import streams
 
-        setattr(run_to_end, _AWAITS, True)
-        setattr(run_to_end, _COROUTINE, start)
-        self._start()
-        return run_to_end
+        return self._running_to_end(streams.driving(function, wants_context))
 
     def run_shielded(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Runs what no cancelled call cancels: it is of several."""
         if self._beside_others:
             return _run_alone(coroutine)
         return self._start().run_until_complete(coroutine)
+
+    def _running_to_end(
+        self, start: Callable[..., Coroutine[Any, Any, Any]]
+    ) -> Callable[..., Any]:
+        def run_to_end(*arguments: Any) -> Any:
+            return self._run(start(*arguments))
+
+        setattr(run_to_end, _AWAITS, True)
+        setattr(run_to_end, _COROUTINE, start)
+        self._start()
+        return run_to_end
 
     def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         if self._beside_others:

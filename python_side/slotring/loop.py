@@ -116,7 +116,7 @@ class LoopServer:
             return
         start = coroutine_of(handler)
         if start is None and inspect.isgeneratorfunction(handler):
-            start = _driving(handler, call.wants_context)
+            start = streams.driving(handler, call.wants_context)
             task = self._loop.create_task(self._serve(call, start, with_context=True))
         elif start is not None:
             task = self._loop.create_task(self._serve(call, start, call.wants_context))
@@ -222,13 +222,3 @@ class LoopServer:
     def _ring_alarm(self) -> None:
         self._alarm = None
         self._sessions.alarm()
-
-
-def _driving(
-    handler: Callable[..., Any], wants_context: bool
-) -> Callable[..., Coroutine[Any, Any, Any]]:
-    async def drive(request: Any, ctx: Any) -> Any:
-        items = handler(request, ctx) if wants_context else handler(request)
-        return await streams.drive(items, ctx._outgoing)
-
-    return drive

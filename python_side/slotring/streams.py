@@ -5,7 +5,7 @@ Those of plain handlers are native (python_side/native/stream.cc).
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from typing import Any
 
 from slotring._native import Channel
@@ -40,7 +40,20 @@ async def send(channel: Channel, item: object) -> None:
         await wait(channel, ROOM)
 
 
-async def drive(
+def driving(
+    function: Callable[..., Any], wants_context: bool
+) -> Callable[[Any, Any], Coroutine[Any, Any, Any]]:
+    """The coroutine function, of a request and its context, that drives what a generator function
+    makes of them."""
+
+    def start(request: Any, ctx: Any) -> Coroutine[Any, Any, Any]:
+        items = function(request, ctx) if wants_context else function(request)
+        return _drive(items, ctx._outgoing)
+
+    return start
+
+
+async def _drive(
     items: AsyncGenerator[Any, None] | Generator[Any, None, Any], channel: Channel
 ) -> Any:
     """Sends what a generator yields; the final reply. Closes it when the caller wants no more."""

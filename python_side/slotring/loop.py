@@ -40,8 +40,8 @@ class LoopServer:
         self._batches: dict[BatchHandler, tuple[list[Call], asyncio.TimerHandle]] = {}
         self._lane_waits: set[asyncio.Future[None]] = set()
         self._alarm: asyncio.TimerHandle | None = None
-        self._take_is_due = False
         self._look_is_due = False
+        self._drain_look_is_due = False
         self._left: asyncio.Future[None] | None = None
         sessions.set_alarm = self._set_alarm
 
@@ -92,16 +92,20 @@ class LoopServer:
         for future in self._lane_waits:
             if not future.done():
                 future.set_result(None)
+        self._look()
+
+    def _look_soon(self) -> None:
+        if not self._look_is_due:
+            self._look_is_due = True
+            self._loop.call_soon(self._look)
+
+    def _look(self) -> None:
+        """Takes what is requested. Leaves where that is nothing, and it may."""
+        self._look_is_due = False
         self._take()
         self._leave_if_done()
 
-    def _take_soon(self) -> None:
-        if not self._take_is_due:
-            self._take_is_due = True
-            self._loop.call_soon(self._take)
-
     def _take(self) -> None:
-        self._take_is_due = False
         while not self._worker.stopped:
             call = self._worker.next_call()
             if call is None:
@@ -152,7 +156,7 @@ class LoopServer:
     def _ended(self, calls: int) -> None:
         self._running -= calls
         if self._worker.pending:
-            self._take_soon()
+            self._look_soon()
         elif self._worker.draining or self._worker.stopped:
             self._leave_if_done()
 
@@ -162,16 +166,15 @@ class LoopServer:
             for task in self._tasks.values():
                 self._loop.call_soon(task.cancel)
         if self._running or not self._worker.may_leave:
-            if self._worker.draining and not self._running and not self._look_is_due:
-                self._look_is_due = True
+            if self._worker.draining and not self._running and not self._drain_look_is_due:
+                self._drain_look_is_due = True
                 self._loop.call_later(_DRAIN_LOOK_S, self._look_while_draining)
         elif self._left is not None and not self._left.done():
             self._left.set_result(None)
 
     def _look_while_draining(self) -> None:
-        self._look_is_due = False
-        self._take()
-        self._leave_if_done()
+        self._drain_look_is_due = False
+        self._look()
 
     def _add_to_batch(self, handler: BatchHandler, call: Call) -> None:
         if not handler.admits(call):

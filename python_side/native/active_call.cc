@@ -1,6 +1,5 @@
 #include "python_side/native/active_call.h"
 
-#include <memory>
 #include <optional>
 #include <utility>
 
@@ -18,8 +17,11 @@ struct Held {
   ServedCall served;
   bool ended = false;
 
-  Held(PyObject* its_worker, Server& its_server, const shm::RunningCall& call)
-      : worker(Ref::share(its_worker)), server(its_server), running(call), served(running) {}
+  Held(Server& its_server, const shm::RunningCall& call)
+      : worker(Ref::share(its_server.worker())),
+        server(its_server),
+        running(call),
+        served(running) {}
   Held(const Held&) = delete;
   Held& operator=(const Held&) = delete;
 
@@ -79,7 +81,7 @@ PyObject* get_context(PyObject* self, void* /*closure*/) {
 
 PyObject* get_session(PyObject* self, void* /*closure*/) {
   const std::string_view session = held_by(self).running.session;
-  if (held_by(self).ended || session.empty()) return Ref::share(Py_None).release();
+  if (held_by(self).ended || session.empty()) return none();
   return str_of(session).release();
 }
 
@@ -91,7 +93,7 @@ PyObject* reply(PyObject* self, PyObject* result) {
   Held* held = running_of(self);
   if (held == nullptr) return nullptr;
   held->finish(held->server.write(held->served, result));
-  return Ref::share(Py_None).release();
+  return none();
 }
 
 PyObject* fail(PyObject* self, PyObject* exception) {
@@ -103,14 +105,14 @@ PyObject* fail(PyObject* self, PyObject* exception) {
     return nullptr;
   }
   held->finish(*std::move(error));
-  return Ref::share(Py_None).release();
+  return none();
 }
 
 PyObject* run(PyObject* self, PyObject* /*none*/) {
   Held* held = running_of(self);
   if (held == nullptr) return nullptr;
   held->finish(held->server.invoke(held->served));
-  return Ref::share(Py_None).release();
+  return none();
 }
 
 void deallocate(PyObject* self) {
@@ -173,35 +175,33 @@ Ref new_call(PyTypeObject* call_type) {
   return object;
 }
 
-PyObject* begin_in(Ref object, PyObject* worker, Server& server, const shm::RunningCall& taken) {
-  auto* held = new Held(worker, server, taken);
+PyObject* begin_in(Ref object, Server& server, const shm::RunningCall& taken) {
+  auto* held = new Held(server, taken);
   reinterpret_cast<Call*>(object.get())->held = held;
   if (Status begun = server.begin(held->served); !begun) {
     held->finish(std::move(begun).error());
-    return Ref::share(Py_None).release();
+    return none();
   }
   return object.release();
 }
 
 }  // namespace
 
-PyObject* next_call(PyTypeObject* call_type, PyObject* worker, Server& server,
-                    std::optional<std::string_view> method) {
-  Ref object = new_call(call_type);
+PyObject* next_call(Server& server, std::optional<std::string_view> method) {
+  Ref object = new_call(server.types().call);
   if (!object) return nullptr;
   const std::optional<shm::RunningCall> taken = method ? server.take_of(*method) : server.take();
-  if (!taken) return Ref::share(Py_None).release();
-  return begin_in(std::move(object), worker, server, *taken);
+  if (!taken) return none();
+  return begin_in(std::move(object), server, *taken);
 }
 
-PyObject* begin_call(PyTypeObject* call_type, PyObject* worker, Server& server,
-                     const shm::RunningCall& taken) {
-  Ref object = new_call(call_type);
+PyObject* begin_call(Server& server, const shm::RunningCall& taken) {
+  Ref object = new_call(server.types().call);
   if (!object) {
     server.seat().fail(taken, take_exception(ErrorCode::kInternal));
-    return Ref::share(Py_None).release();
+    return none();
   }
-  return begin_in(std::move(object), worker, server, taken);
+  return begin_in(std::move(object), server, taken);
 }
 
 }  // namespace slotring::python

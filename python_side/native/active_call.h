@@ -16,13 +16,11 @@
 namespace slotring::python {
 
 // The next call that is requested, begun; None where none is, or where it has been answered with an
-// error already. Null with a Python exception. `worker` owns `server`.
+// error already. Null with a Python exception.
 // `method`: of this one only.
-PyObject* next_call(PyTypeObject* call_type, PyObject* worker, Server& server,
-                    std::optional<std::string_view> method = std::nullopt);
+PyObject* next_call(Server& server, std::optional<std::string_view> method = std::nullopt);
 // The same of a call that was taken.
-PyObject* begin_call(PyTypeObject* call_type, PyObject* worker, Server& server,
-                     const shm::RunningCall& taken);
+PyObject* begin_call(Server& server, const shm::RunningCall& taken);
 
 extern PyType_Spec active_call_spec;
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "python_side/native/bytes.h"
 #include "python_side/native/error.h"
 #include "python_side/native/tensor_objects.h"
 #include "python_side/native/value.h"
@@ -31,8 +32,7 @@ Result<Ref> private_argument(wire::PayloadKind kind, std::span<const std::byte> 
     case wire::PayloadKind::Empty:
       return Ref::share(Py_None);
     case wire::PayloadKind::Bytes: {
-      const Ref bytes = Ref::steal(PyBytes_FromStringAndSize(
-          reinterpret_cast<const char*>(payload.data()), static_cast<Py_ssize_t>(payload.size())));
+      const Ref bytes = copy_to_bytes(payload);
       Ref view = bytes ? Ref::steal(PyMemoryView_FromObject(bytes.get())) : Ref();
       if (!view) return take_exception(ErrorCode::kInternal);
       return view;

@@ -5,6 +5,7 @@
 
 #include "python_side/native/channel.h"
 #include "python_side/native/error.h"
+#include "python_side/native/seconds.h"
 
 namespace slotring::python {
 
@@ -34,12 +35,12 @@ PyObject* next_item_later(PyObject* self) {
 
 PyObject* check_reader(PyObject* self, PyObject* /*none*/) {
   const Status may = channel_of(self).may_send();
-  return may ? Ref::share(Py_None).release() : raise_call_error(may.error());
+  return may ? none() : raise_call_error(may.error());
 }
 
 PyObject* send(PyObject* self, PyObject* item) {
   const Status sent = channel_of(self).send(item);
-  return sent ? Ref::share(Py_None).release() : raise_call_error(sent.error());
+  return sent ? none() : raise_call_error(sent.error());
 }
 
 PyObject* try_send(PyObject* self, PyObject* item) {
@@ -51,23 +52,10 @@ PyObject* ask(PyObject* self, PyObject* arguments) {
   const char* tool = nullptr;
   Py_ssize_t tool_bytes = 0;
   PyObject* argument = nullptr;
-  PyObject* timeout = Py_None;
-  if (!PyArg_ParseTuple(arguments, "s#OO", &tool, &tool_bytes, &argument, &timeout)) {
-    return nullptr;
-  }
   shm::MonotonicNs deadline = shm::kNever;
-  if (timeout != Py_None) {
-    const double timeout_s = PyFloat_AsDouble(timeout);
-    if (PyErr_Occurred() != nullptr) return nullptr;
-    if (!(timeout_s >= 0)) {
-      PyErr_SetString(PyExc_ValueError, "timeout is a number of seconds, not below 0, or None");
-      return nullptr;
-    }
-    // What is longer than a year is no bound.
-    constexpr double kLongest = 366.0 * 86400;
-    if (timeout_s < kLongest) {
-      deadline = shm::monotonic_now() + static_cast<std::uint64_t>(timeout_s * 1e9);
-    }
+  if (!PyArg_ParseTuple(arguments, "s#OO&", &tool, &tool_bytes, &argument, parse_deadline,
+                        &deadline)) {
+    return nullptr;
   }
   const Result<std::uint64_t> question =
       channel_of(self).ask({tool, static_cast<std::size_t>(tool_bytes)}, argument, deadline);
@@ -92,15 +80,13 @@ PyObject* wait(PyObject* self, PyObject* what) {
   const std::int64_t number = PyLong_AsLongLong(what);
   if (PyErr_Occurred() != nullptr) return nullptr;
   const Status waited = channel_of(self).wait(number);
-  return waited ? Ref::share(Py_None).release() : raise_call_error(waited.error());
+  return waited ? none() : raise_call_error(waited.error());
 }
 
 PyObject* announce(PyObject* self, PyObject* what) {
   const std::int64_t number = PyLong_AsLongLong(what);
   if (PyErr_Occurred() != nullptr) return nullptr;
-  const shm::MonotonicNs look_at = channel_of(self).announce(number);
-  const shm::MonotonicNs now = shm::monotonic_now();
-  return PyFloat_FromDouble(look_at < now ? 0.0 : static_cast<double>(look_at - now) * 1e-9);
+  return seconds_until(channel_of(self).announce(number));
 }
 
 PyMethodDef channel_methods[] = {

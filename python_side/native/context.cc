@@ -3,6 +3,7 @@
 #include "python_side/native/channel.h"
 #include "python_side/native/error.h"
 #include "python_side/native/module.h"
+#include "python_side/native/seconds.h"
 #include "python_side/native/tensor_objects.h"
 
 namespace slotring::python {
@@ -44,19 +45,15 @@ PyObject* get_broadcast_key(PyObject* self, void* /*closure*/) {
 
 PyObject* get_remaining_s(PyObject* self, void* /*closure*/) {
   const std::uint64_t deadline_ns = as_context(self)->deadline_ns;
-  if (deadline_ns == shm::kNever) return Ref::share(Py_None).release();
-  const shm::MonotonicNs now = shm::monotonic_now();
-  return PyFloat_FromDouble(now < deadline_ns ? static_cast<double>(deadline_ns - now) * 1e-9
-                                              : 0.0);
+  return deadline_ns == shm::kNever ? none() : seconds_until(deadline_ns);
 }
 
 PyObject* get_cancelled(PyObject* self, void* /*closure*/) {
   const Context* context = as_context(self);
   // A setting's call (settings.h) has no number, and nobody who could leave it.
-  const bool gone =
-      context->seat == nullptr ||
-      (context->call_id != 0 && context->seat->cancelled(*context->call)) ||
-      (context->deadline_ns != shm::kNever && shm::monotonic_now() >= context->deadline_ns);
+  const bool gone = context->seat == nullptr ||
+                    (context->call_id != 0 && context->seat->cancelled(*context->call)) ||
+                    shm::has_passed(context->deadline_ns);
   return PyBool_FromLong(gone ? 1 : 0);
 }
 
@@ -92,8 +89,7 @@ Ref channel_for(PyObject* self, std::uint8_t flags) {
   if (context->channel != nullptr && (context->flags & flags) != 0) {
     return Ref::share(context->channel);
   }
-  const auto* state = static_cast<ModuleState*>(PyType_GetModuleState(Py_TYPE(self)));
-  return new_channel(state->channel_type, nullptr, nullptr);
+  return new_channel(module_of(Py_TYPE(self)).channel_type, nullptr, nullptr);
 }
 
 PyObject* get_incoming(PyObject* self, void* /*closure*/) {

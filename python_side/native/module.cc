@@ -2,6 +2,7 @@
 
 #include "python_side/native/active_call.h"
 #include "python_side/native/buffer_view.h"
+#include "python_side/native/bytes.h"
 #include "python_side/native/channel.h"
 #include "python_side/native/context.h"
 #include "python_side/native/dlpack.h"
@@ -25,15 +26,13 @@ PyObject* to_flexbuffers(PyObject* module, PyObject* value) {
   ValueWriter writer;
   const Result<std::span<const std::byte>> bytes = writer.write(value, INT32_MAX);
   if (!bytes) return raise(state_of(module)->failure_type, bytes.error());
-  return PyBytes_FromStringAndSize(reinterpret_cast<const char*>(bytes->data()),
-                                   static_cast<Py_ssize_t>(bytes->size()));
+  return copy_to_bytes(*bytes).release();
 }
 
 PyObject* from_flexbuffers(PyObject* module, PyObject* buffer) {
   const BufferView view(buffer, PyBUF_SIMPLE);
   if (!view.held()) return nullptr;
-  Result<Ref> value =
-      read_value({static_cast<const std::byte*>(view->buf), static_cast<std::size_t>(view->len)});
+  Result<Ref> value = read_value(bytes_in(*view));
   if (!value) return raise(state_of(module)->failure_type, value.error());
   return value->release();
 }
@@ -102,9 +101,8 @@ PyModuleDef module_definition = {
 
 }  // namespace
 
-PyObject* raise_failure(PyObject* self, const Error& error) {
-  const auto* state = static_cast<ModuleState*>(PyType_GetModuleState(Py_TYPE(self)));
-  return raise(state->failure_type, error);
+PyObject* raise_failure(PyTypeObject* type, const Error& error) {
+  return raise(module_of(type).failure_type, error);
 }
 
 }  // namespace slotring::python

@@ -20,8 +20,16 @@ struct ModuleState {
   PyTypeObject* worker_type;
 };
 
-// As raise(), for methods of the module's types.
-PyObject* raise_failure(PyObject* self, const Error& error);
+// Of one of the module's types.
+inline const ModuleState& module_of(PyTypeObject* type) {
+  return *static_cast<const ModuleState*>(PyType_GetModuleState(type));
+}
+
+// As raise(), with the module's Failure: for what makes one of its types, and for their methods.
+PyObject* raise_failure(PyTypeObject* type, const Error& error);
+inline PyObject* raise_failure(PyObject* self, const Error& error) {
+  return raise_failure(Py_TYPE(self), error);
+}
 
 }  // namespace slotring::python
 

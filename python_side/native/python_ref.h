@@ -61,6 +61,9 @@ inline Ref str_of(std::string_view text) {
       PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace"));
 }
 
+// None, as a function of Python's API returns it.
+inline PyObject* none() { return Ref::share(Py_None).release(); }
+
 // Other Python threads run while this lives. Nothing of Python may be touched meanwhile.
 class GilRelease {
  public:

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "python_side/native/buffer_view.h"
+#include "python_side/native/bytes.h"
 #include "python_side/native/error.h"
 #include "python_side/native/tensor_objects.h"
 #include "python_side/native/tensor_writer.h"
@@ -15,8 +16,7 @@ namespace {
 
 Result<WrittenReply> write_buffer(PayloadSink& sink, const Py_buffer& buffer) {
   if (PyBuffer_IsContiguous(&buffer, 'C') != 0) {
-    return write_bytes(
-        sink, {static_cast<const std::byte*>(buffer.buf), static_cast<std::size_t>(buffer.len)});
+    return write_bytes(sink, bytes_in(buffer));
   }
   const auto bytes = static_cast<std::uint64_t>(buffer.len);
   Result<std::span<std::byte>> space = sink.space(bytes, /*with_rare_part=*/false);
@@ -55,8 +55,7 @@ Result<WrittenReply> write_bytes(PayloadSink& sink, std::span<const std::byte> b
 Result<WrittenReply> ReplyWriter::write(PayloadSink& sink, PyObject* reply) {
   if (reply == Py_None) return WrittenReply{wire::PayloadKind::Empty, 0};
   if (PyBytes_Check(reply)) {
-    return write_bytes(sink, {reinterpret_cast<const std::byte*>(PyBytes_AsString(reply)),
-                              static_cast<std::size_t>(PyBytes_Size(reply))});
+    return write_bytes(sink, bytes_in(reply));
   }
   // What is a float, and a buffer too, is numpy's float64: a value.
   if (PyObject_CheckBuffer(reply) == 0 || PyFloat_Check(reply)) return write_value(sink, reply);

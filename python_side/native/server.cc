@@ -34,24 +34,7 @@ Ref generator_type() {
   return types ? Ref::steal(PyObject_GetAttrString(types.get(), "GeneratorType")) : Ref();
 }
 
-Error broadcast_only(const Method& method) {
-  return Error{ErrorCode::kBroadcastOnly,
-               "the method '" + method.name +
-                   "' is for all workers of the pool, and not for one: use Client::broadcast(), or "
-                   "slotring call --broadcast"};
-}
-
 }  // namespace
-
-std::optional<Error> unfit_beside_calls(const Method& method, std::string_view what) {
-  if (method.tables()) return no_tables_here(method.name, what);
-  if (method.takes_calls) {
-    return Error{ErrorCode::kInvalidArgument, "the method '" + method.name +
-                                                  "' takes batches of calls, and " +
-                                                  std::string(what) + " cannot be in one"};
-  }
-  return std::nullopt;
-}
 
 Server::Server(shm::WorkerSeat seat, const Types& types)
     : seat_(std::move(seat)),
@@ -61,20 +44,10 @@ Server::Server(shm::WorkerSeat seat, const Types& types)
       settings_(seat_),
       types_(types),
       generator_type_(generator_type()),
-      by_id_(layout::kMaxMethods + 1),
       spins_with_gil_(shm::spins_worth_a_sleep() / kShareOfSpins) {
   not_in_running_session_ = [this](const shm::RunningCall& call) {
     return call.session.empty() || !running_sessions_.contains(call.session);
   };
-}
-
-void Server::bind(std::vector<Method> methods, const std::vector<std::uint16_t>& ids) {
-  methods_ = std::move(methods);
-  for (std::size_t i = 0; i < methods_.size(); ++i) {
-    by_name_[methods_[i].name] = &methods_[i];
-    if (ids[i] < by_id_.size()) by_id_[ids[i]] = &methods_[i];
-    some_take_calls_ = some_take_calls_ || methods_[i].takes_calls;
-  }
 }
 
 bool Server::serve() {
@@ -110,15 +83,15 @@ void Server::serve_beside_others() {
 }
 
 std::optional<shm::RunningCall> Server::take_of(std::string_view method) {
-  const auto known = by_name_.find(method);
+  const Method* known = methods_.find(method);
   const shm::WorkerSeat::Wanted wanted = [&](const shm::RunningCall& call) {
-    return known != by_name_.end() && find(call) == known->second && not_in_running_session_(call);
+    return known != nullptr && find(call) == known && not_in_running_session_(call);
   };
   return seat_.try_next(&wanted);
 }
 
 void Server::hand_over(const shm::RunningCall& call) {
-  const Ref object = Ref::steal(begin_call(types_.call, worker_, *this, call));
+  const Ref object = Ref::steal(begin_call(*this, call));
   if (!object) {
     PyErr_WriteUnraisable(nullptr);
     return;
@@ -215,37 +188,6 @@ Result<WrittenReply> Server::write_result(ServedCall& served, PyObject* result) 
   return replies_.write(sink, result);
 }
 
-Result<Ref> Server::run_nested(const shm::RunningCall& nested, Ref argument, PyObject* channel) {
-  ServedCall served(nested);
-  served.method = find(nested);
-  if (served.method == nullptr) return no_such_method(nested);
-  if (served.method->broadcast_only) return broadcast_only(*served.method);
-  if (std::optional<Error> unfit = unfit_beside_calls(*served.method, "a call made by a tool")) {
-    return *std::move(unfit);
-  }
-  served.argument = std::move(argument);
-  served.channel = Ref::share(channel);
-  Result<Ref> result = call_handler(served);
-  if (served.context) end_context(served.context.get());
-  end_if_disowned();
-  if (!result) return result;
-  if (std::optional<Error> returned = exception_error(result->get())) return *std::move(returned);
-  if (is_generator(result->get())) {
-    return Error{ErrorCode::kStreamRequired,
-                 "the method '" + served.method->name +
-                     "' streams, and a call that a tool makes inside another reads no stream"};
-  }
-  return result;
-}
-
-shm::WorkerSeat::CallerWait Server::await_caller(const shm::RunningCall& call,
-                                                 const std::function<bool()>& done,
-                                                 shm::MonotonicNs deadline) {
-  calls_in_turn_ = 0;
-  const GilRelease released;
-  return seat_.await_caller(call, done, deadline);
-}
-
 void Server::finish(ServedCall& served, Result<WrittenReply> outcome) {
   const shm::RunningCall& call = served.running;
   served.argument.reset();
@@ -283,30 +225,6 @@ void Server::finish(ServedCall& served, Result<WrittenReply> outcome) {
     seat_.fail(call, outcome.error());
   }
   if (followed) seat_.reconsider();
-}
-
-// Beside others, one thread makes them, and those that want to start a call wait for it.
-void Server::make_due_settings() {
-  while (settings_.catching_up() && seat_.shared() != nullptr) {
-    const GilRelease released;
-    const std::uint32_t seen = seat_.shared()->interrupts();
-    if (!settings_.catching_up()) break;
-    seat_.shared()->await_interrupt(shm::kNever, seen);
-  }
-  if (!settings_.due()) return;
-  make_settings();
-  if (seat_.shared() != nullptr) seat_.interrupt();
-}
-
-void Server::make_settings() {
-  settings_.catch_up([&](const shm::Setting& setting) -> std::optional<Error> {
-    const auto method = by_name_.find(setting.method);
-    if (method == by_name_.end()) return no_such_method(setting.method);
-    std::optional<Error> error =
-        make_setting(*method->second, setting, seat_, types_.context, slow_path_.describe.get());
-    end_if_disowned();
-    return error;
-  });
 }
 
 void Server::end_if_disowned() const {
@@ -355,55 +273,6 @@ Result<Ref> Server::read_request_value(const shm::RunningCall& call) {
   return value;
 }
 
-const Method* Server::find(const shm::RunningCall& call) const {
-  if (call.head.method != 0) {
-    return call.head.method < by_id_.size() ? by_id_[call.head.method] : nullptr;
-  }
-  const auto found = by_name_.find(call.method_name);
-  return found == by_name_.end() ? nullptr : found->second;
-}
-
-Error Server::no_such_method(const shm::RunningCall& call) const {
-  std::string name(call.method_name);
-  if (call.head.method != 0) {
-    name = "#" + std::to_string(call.head.method);
-    // Acquire: partner of the supervisor's release after it wrote the record.
-    const std::uint32_t known =
-        seat_.segment().header().method_count.load(std::memory_order_acquire);
-    if (call.head.method <= known && call.head.method <= layout::kMaxMethods) {
-      name = shm::load_name(seat_.segment().method(call.head.method));
-    }
-  }
-  return no_such_method(name);
-}
-
-Error Server::no_such_method(const std::string& name) const {
-  Error error{ErrorCode::kMethodNotFound, "no method '" + name + "'"};
-  const Ref name_object = str_of(name);
-  const Ref message = name_object
-                          ? Ref::steal(PyObject_CallFunctionObjArgs(slow_path_.no_such_method.get(),
-                                                                    name_object.get(), nullptr))
-                          : Ref();
-  if (message) {
-    error.message = text_of(message.get());
-  } else {
-    PyErr_Clear();
-  }
-  return error;
-}
-
-bool Server::attend() {
-  attention_.store(false, std::memory_order_relaxed);
-  return PyErr_CheckSignals() == 0;
-}
-
-bool Server::run_due_alarm() {
-  if (shm::monotonic_now() < alarm_ns_) return true;
-  alarm_ns_ = shm::kNever;
-  return static_cast<bool>(
-      Ref::steal(PyObject_CallMethod(slow_path_.sessions.get(), "alarm", nullptr)));
-}
-
 void Server::wait() {
   const std::uint32_t spins = spins_with_gil_.next();
   for (std::uint32_t i = 0; i < spins; ++i) {
@@ -427,32 +296,12 @@ void Server::give_turn() {
   const GilRelease released;
 }
 
-// Whether a request is there or may still come. A slot that was answered needs its reader only.
-bool Server::more_expected() const {
-  const shm::SlotIndex first = seat_.segment().first_slot(seat_.index());
-  const std::uint32_t slots = seat_.segment().geometry().slots_per_worker;
-  for (shm::SlotIndex slot = first; slot < first + slots; ++slot) {
-    const shm::SlotState state = shm::load_slot(seat_.segment().slot_word(slot)).state;
-    if (state == shm::SlotState::kClaimed || state == shm::SlotState::kRequested) return true;
-  }
-  return false;
-}
-
-// Each flag is set before the bell is rung: the serving thread looks at them after it took the
-// bell.
-void Server::drain() {
-  draining_.store(true, std::memory_order_relaxed);
-  seat_.interrupt();
-}
-
-void Server::stop() {
-  stopped_.store(true, std::memory_order_relaxed);
-  seat_.interrupt();
-}
-
-void Server::interrupt() {
-  attention_.store(true, std::memory_order_relaxed);
-  seat_.interrupt();
+shm::WorkerSeat::CallerWait Server::await_caller(const shm::RunningCall& call,
+                                                 const std::function<bool()>& done,
+                                                 shm::MonotonicNs deadline) {
+  calls_in_turn_ = 0;
+  const GilRelease released;
+  return seat_.await_caller(call, done, deadline);
 }
 
 }  // namespace slotring::python

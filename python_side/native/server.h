@@ -16,16 +16,20 @@
 #define SLOTRING_PYTHON_SIDE_NATIVE_SERVER_H_
 
 #include <atomic>
+#include <cstddef>
+#include <cstdint>
 #include <functional>
-#include <map>
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "client_lib/shm/adaptive_wait.h"
 #include "client_lib/shm/worker_seat.h"
 #include "python_side/native/error.h"
+#include "python_side/native/method_table.h"
 #include "python_side/native/pulse.h"
 #include "python_side/native/python_ref.h"
 #include "python_side/native/reply.h"
@@ -33,19 +37,6 @@
 #include "python_side/native/view.h"
 
 namespace slotring::python {
-
-struct Method {
-  std::string name;
-  Ref name_object;  // the same, as a str
-  Ref handler;      // handler(request) or handler(request, context)
-  bool wants_context;
-  bool broadcast_only;  // made by settings, refused to plain calls
-  bool takes_calls;     // handler(call): it ends the call itself, and may take more
-  Ref request_table;    // a TableSchema (table.h); null for none
-  Ref reply_table;
-
-  bool tables() const { return request_table || reply_table; }
-};
 
 // Python functions for what is rare. See slotring/errors.py.
 struct SlowPath {
@@ -66,9 +57,6 @@ struct ServedCall {
   Ref channel;   // null when its caller attends to nothing
 };
 
-// Why `what`, which is no call with a slot and an envelope of its own, cannot be one of `method`.
-std::optional<Error> unfit_beside_calls(const Method& method, std::string_view what);
-
 class Server {
  public:
   // Python types that it makes objects of; they outlive it.
@@ -86,12 +74,15 @@ class Server {
   const shm::WorkerSeat& seat() const { return seat_; }
   shm::WorkerSeat& seat() { return seat_; }
   ReplyWriter& replies() { return replies_; }
-  PyTypeObject* area_type() const { return views_.area_type(); }
+  const Types& types() const { return types_; }
   Pulse& pulse() { return pulse_; }
   const WorkerSettings& settings() const { return settings_; }
 
   // Makes `methods` callable by these ids. REQUIRES: as many ids; serve() has not been called.
-  void bind(std::vector<Method> methods, const std::vector<std::uint16_t>& ids);
+  void bind(std::vector<Method> methods, const std::vector<std::uint16_t>& ids) {
+    methods_.bind(std::move(methods), ids);
+    some_take_calls_ = methods_.some_take_calls();
+  }
 
   // Before the first call is served.
   void use(SlowPath slow_path) { slow_path_ = std::move(slow_path); }
@@ -117,6 +108,7 @@ class Server {
   bool stopped() const { return stopped_.load(std::memory_order_relaxed); }
   // The Python object that owns this.
   void set_worker(PyObject* worker) { worker_ = worker; }
+  PyObject* worker() const { return worker_; }
 
   // The steps of one call. With the GIL held, on any thread.
   //
@@ -170,9 +162,13 @@ class Server {
   Result<Ref> open_request(const shm::RunningCall& call);
   Result<Ref> read_request_tensors(const shm::RunningCall& call);
   Result<Ref> read_request_value(const shm::RunningCall& call);
-  const Method* find(const shm::RunningCall& call) const;
-  Error no_such_method(const shm::RunningCall& call) const;
-  Error no_such_method(const std::string& name) const;
+  const Method* find(const shm::RunningCall& call) const { return methods_.find(call); }
+  Error no_such_method(const shm::RunningCall& call) const {
+    return no_such_method(asked_name(seat_.segment(), call));
+  }
+  Error no_such_method(const std::string& name) const {
+    return unknown_method(name, slow_path_.no_such_method.get());
+  }
   bool attend();
   bool run_due_alarm();
   void wait();
@@ -193,9 +189,7 @@ class Server {
   // In a shared seat, the sessions of calls that run.
   std::multiset<std::string, std::less<>> running_sessions_;
   shm::WorkerSeat::Wanted not_in_running_session_;
-  std::vector<Method> methods_;
-  std::vector<const Method*> by_id_;
-  std::map<std::string, const Method*, std::less<>> by_name_;
+  MethodTable methods_;
   std::vector<std::byte> private_copy_;  // of a request to be parsed
   shm::LearnedTries spins_with_gil_;
   std::uint32_t calls_in_turn_ = 0;  // since the GIL was last released

@@ -87,7 +87,7 @@ PyObject* find(PyObject* self, PyObject* name) {
   if (!bytes) return nullptr;
   const Result<std::optional<shm::FoundSession>> found = table_of(self).find(*bytes);
   if (!found) return raise_failure(self, found.error());
-  return *found ? place(**found) : Ref::share(Py_None).release();
+  return *found ? place(**found) : none();
 }
 
 bool check_index(PyObject* self, SessionIndex index) {
@@ -104,7 +104,7 @@ PyObject* look(PyObject* self, PyObject* arguments) {
   }
   const SessionWord word = table_of(self).word(index);
   if (word.incarnation != incarnation || word.state != layout::SessionState::kActive) {
-    return Ref::share(Py_None).release();
+    return none();
   }
   return Py_BuildValue("(Ki)", static_cast<unsigned long long>(word.pack()),
                        static_cast<int>(standing_of(seat_of(self), index, word)));

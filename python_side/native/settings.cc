@@ -8,8 +8,7 @@
 #include "python_side/native/argument.h"
 #include "python_side/native/context.h"
 #include "python_side/native/error.h"
-#include "python_side/native/server.h"
-#include "python_side/native/table.h"
+#include "python_side/native/method_table.h"
 
 namespace slotring::python {
 

@@ -1,11 +1,12 @@
 #include "python_side/native/table.h"
 
-#include <memory>
+#include <cstring>
 #include <string>
 #include <utility>
 
 #include "client_lib/shm/table_schema.h"
 #include "python_side/native/buffer_view.h"
+#include "python_side/native/bytes.h"
 #include "python_side/native/error.h"
 #include "python_side/native/module.h"
 
@@ -21,10 +22,6 @@ struct Schema {
 Schema* as_schema(PyObject* self) { return reinterpret_cast<Schema*>(self); }
 const shm::TableSchema& tables_of(PyObject* self) { return *as_schema(self)->tables; }
 
-std::span<const std::byte> bytes_of(const Py_buffer& buffer) {
-  return {static_cast<const std::byte*>(buffer.buf), static_cast<std::size_t>(buffer.len)};
-}
-
 PyObject* new_schema(PyTypeObject* type, PyObject* arguments, PyObject* /*keywords*/) {
   PyObject* binary_schema = nullptr;
   const char* root = nullptr;
@@ -33,11 +30,8 @@ PyObject* new_schema(PyTypeObject* type, PyObject* arguments, PyObject* /*keywor
   const BufferView buffer(binary_schema, PyBUF_SIMPLE);
   if (!buffer.held()) return nullptr;
   Result<shm::TableSchema> tables =
-      shm::TableSchema::load(bytes_of(*buffer), root == nullptr ? "" : root);
-  if (!tables) {
-    const auto* state = static_cast<ModuleState*>(PyType_GetModuleState(type));
-    return raise(state->failure_type, tables.error());
-  }
+      shm::TableSchema::load(bytes_in(*buffer), root == nullptr ? "" : root);
+  if (!tables) return raise_failure(type, tables.error());
   auto* made = PyObject_New(Schema, type);
   if (made == nullptr) return nullptr;
   made->tables = new shm::TableSchema(*std::move(tables));
@@ -58,8 +52,8 @@ PyObject* get_root(PyObject* self, void* /*closure*/) {
 PyObject* verify(PyObject* self, PyObject* table) {
   const BufferView buffer(table, PyBUF_SIMPLE);
   if (!buffer.held()) return nullptr;
-  const Status verdict = tables_of(self).verify(bytes_of(*buffer));
-  return verdict ? Ref::share(Py_None).release() : raise_failure(self, verdict.error());
+  const Status verdict = tables_of(self).verify(bytes_in(*buffer));
+  return verdict ? none() : raise_failure(self, verdict.error());
 }
 
 PyMethodDef schema_methods[] = {
@@ -135,13 +129,11 @@ Result<Ref> open_table(PyObject* schema, const shm::RunningCall& call, PyObject*
                                                "', and the request is " + kind_of(call)};
   }
   // Its writer could change it while, and after, it is verified.
-  const Ref copy =
-      Ref::steal(PyBytes_FromStringAndSize(reinterpret_cast<const char*>(call.payload.data()),
-                                           static_cast<Py_ssize_t>(call.payload.size())));
+  const Ref copy = copy_to_bytes(call.payload);
   if (!copy) return take_exception(ErrorCode::kInternal);
-  const std::span bytes(reinterpret_cast<const std::byte*>(PyBytes_AsString(copy.get())),
-                        call.payload.size());
-  if (Status verdict = tables.verify(bytes); !verdict) return std::move(verdict).error();
+  if (Status verdict = tables.verify(bytes_in(copy.get())); !verdict) {
+    return std::move(verdict).error();
+  }
   Ref view = Ref::steal(PyMemoryView_FromObject(copy.get()));
   if (!view) return take_exception(ErrorCode::kInternal);
   PyObject* opener = as_schema(schema)->opener;
@@ -172,7 +164,7 @@ Result<WrittenReply> write_table(PayloadSink& sink, PyObject* schema, PyObject* 
     PyErr_Clear();
     return not_a_table(tables.root(), reply);
   }
-  if (Status verdict = tables.verify(bytes_of(*buffer)); !verdict) {
+  if (Status verdict = tables.verify(bytes_in(*buffer)); !verdict) {
     return Error{ErrorCode::kReplyNotConvertible,
                  "what the handler returned cannot be sent: " + verdict.error().message};
   }

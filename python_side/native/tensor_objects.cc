@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "client_lib/shm/tensors.h"
+#include "python_side/native/bytes.h"
 #include "python_side/native/error.h"
 #include "python_side/native/value.h"
 #include "python_side/native/view.h"
@@ -107,14 +108,11 @@ Result<Ref> read_tensor_objects(const shm::Frame& frame, const OpenTensor& open)
 }
 
 Result<Ref> copy_tensor_objects(PyTypeObject* area_type, const shm::Frame& frame) {
-  const auto bytes = static_cast<Py_ssize_t>(frame.payload.size());
-  const Ref copy = Ref::steal(
-      PyBytes_FromStringAndSize(reinterpret_cast<const char*>(frame.payload.data()), bytes));
+  const Ref copy = copy_to_bytes(frame.payload);
   const Ref area = copy ? ViewedArea::of(area_type, copy.get()) : Ref();
   if (!area) return take_exception(ErrorCode::kOutOfMemory);
   shm::Frame copied = frame;
-  copied.payload = {reinterpret_cast<const std::byte*>(PyBytes_AsString(copy.get())),
-                    frame.payload.size()};
+  copied.payload = bytes_in(copy.get());
   return read_tensor_objects(copied, [&](const Tensor& tensor) {
     return ViewedArea::open(reinterpret_cast<Area*>(area.get()), tensor, /*writable=*/false);
   });

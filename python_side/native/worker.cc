@@ -4,35 +4,23 @@
 
 #include <memory>
 #include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "client_lib/shm/supervisor_link.h"
 #include "python_side/native/active_call.h"
-#include "python_side/native/error.h"
+#include "python_side/native/joined_worker.h"
 #include "python_side/native/module.h"
+#include "python_side/native/published_methods.h"
+#include "python_side/native/seconds.h"
 #include "python_side/native/server.h"
-#include "python_side/native/session_table.h"
 
 namespace slotring::python {
 
 namespace {
 
 using shm::SupervisorLink;
-
-// What a Python Worker owns.
-struct Joined {
-  std::unique_ptr<SupervisorLink> link;
-  Server server;
-};
-
-struct Worker {
-  PyObject_HEAD Joined* joined;
-};
-
-Joined& joined_of(PyObject* self) { return *reinterpret_cast<Worker*>(self)->joined; }
-
-shm::MonotonicNs deadline_after(double seconds) {
-  return shm::monotonic_now() + static_cast<std::uint64_t>(seconds * 1e9);
-}
 
 // A child of a handler that held it open would hide this worker's end from the supervisor.
 shm::UniqueFd own(int descriptor) {
@@ -44,24 +32,25 @@ PyObject* new_worker(PyTypeObject* type, PyObject* arguments, PyObject* /*keywor
   int socket = -1;
   int seat_socket = -1;
   const char* name = nullptr;
-  double timeout_s = 0;
-  if (!PyArg_ParseTuple(arguments, "iisd", &socket, &seat_socket, &name, &timeout_s)) {
+  shm::MonotonicNs deadline = shm::kNever;
+  if (!PyArg_ParseTuple(arguments, "iisO&", &socket, &seat_socket, &name, parse_deadline,
+                        &deadline)) {
     return nullptr;
   }
-  const auto* state = static_cast<ModuleState*>(PyType_GetModuleState(type));
   auto link = std::make_unique<SupervisorLink>(own(socket), own(seat_socket));
   std::optional<Result<shm::WorkerSeat>> seat;
   {
     const GilRelease released;
-    seat = link->attach(name, deadline_after(timeout_s));
+    seat = link->attach(name, deadline);
   }
-  if (!*seat) return raise(state->failure_type, seat->error());
+  if (!*seat) return raise_failure(type, seat->error());
   Worker* worker = PyObject_New(Worker, type);
   if (worker == nullptr) return nullptr;
+  const ModuleState& module = module_of(type);
   worker->joined =
       new Joined{std::move(link),
                  {**std::move(seat),
-                  {state->area_type, state->context_type, state->channel_type, state->call_type}}};
+                  {module.area_type, module.context_type, module.channel_type, module.call_type}}};
   worker->joined->server.set_worker(as_object(worker));
   return as_object(worker);
 }
@@ -71,66 +60,27 @@ void deallocate(PyObject* self) {
   free_object(self);
 }
 
-// A TableSchema, or None. False with a Python exception.
-bool parse_table(PyObject* item, PyTypeObject* type, Ref& into) {
-  if (item == Py_None) return true;
-  if (PyObject_TypeCheck(item, type) == 0) {
-    PyErr_SetString(PyExc_TypeError, "a table is None or a TableSchema");
-    return false;
-  }
-  into = Ref::share(item);
-  return true;
-}
-
-// One (name, handler, wants_context, broadcast_only, request_table, reply_table) of publish()'s
-// list.
-bool parse_method(PyObject* item, PyTypeObject* table_type, Method& into) {
-  PyObject* name = nullptr;
-  PyObject* handler = nullptr;
-  int wants_context = 0;
-  int broadcast_only = 0;
-  int takes_calls = 0;
-  PyObject* request_table = nullptr;
-  PyObject* reply_table = nullptr;
-  if (!PyArg_ParseTuple(item, "UOpppOO", &name, &handler, &wants_context, &broadcast_only,
-                        &takes_calls, &request_table, &reply_table)) {
-    return false;
-  }
-  into = Method{text_of(name),
-                Ref::share(name),
-                Ref::share(handler),
-                wants_context != 0,
-                broadcast_only != 0,
-                takes_calls != 0,
-                {},
-                {}};
-  return parse_table(request_table, table_type, into.request_table) &&
-         parse_table(reply_table, table_type, into.reply_table);
-}
-
 PyObject* publish_methods(PyObject* self, PyObject* arguments) {
   PyObject* list = nullptr;
   const char* runtime = nullptr;
-  double timeout_s = 0;
-  if (!PyArg_ParseTuple(arguments, "Osd", &list, &runtime, &timeout_s)) return nullptr;
-  const auto* state = static_cast<ModuleState*>(PyType_GetModuleState(Py_TYPE(self)));
-  std::vector<Method> methods;
-  std::vector<std::string> names;
-  for (Py_ssize_t i = 0; i < PyList_Size(list); ++i) {
-    PyObject* item = PyList_GetItem(list, i);
-    if (!parse_method(item, state->table_schema_type, methods.emplace_back())) return nullptr;
-    names.push_back(methods.back().name);
+  shm::MonotonicNs deadline = shm::kNever;
+  if (!PyArg_ParseTuple(arguments, "OsO&", &list, &runtime, parse_deadline, &deadline)) {
+    return nullptr;
   }
-  if (PyErr_Occurred() != nullptr) return nullptr;
+  std::optional<std::vector<Method>> methods =
+      parse_methods(list, module_of(Py_TYPE(self)).table_schema_type);
+  if (!methods) return nullptr;
+  std::vector<std::string> names;
+  for (const Method& method : *methods) names.push_back(method.name);
   Joined& joined = joined_of(self);
   std::optional<Result<std::vector<std::uint16_t>>> ids;
   {
     const GilRelease released;
-    ids = joined.link->publish(std::move(names), runtime, deadline_after(timeout_s));
+    ids = joined.link->publish(std::move(names), runtime, deadline);
   }
   if (!*ids) return raise_failure(self, ids->error());
-  joined.server.bind(std::move(methods), **ids);
-  return Ref::share(Py_None).release();
+  joined.server.bind(*std::move(methods), **ids);
+  return none();
 }
 
 PyObject* fail_setup(PyObject* self, PyObject* arguments) {
@@ -140,7 +90,7 @@ PyObject* fail_setup(PyObject* self, PyObject* arguments) {
   if (!PyArg_ParseTuple(arguments, "sss", &python_type, &message, &traceback)) return nullptr;
   const Error failure{.message = message, .python_type = python_type, .traceback = traceback};
   const Status sent = joined_of(self).link->send_setup_failed(failure);
-  return sent ? Ref::share(Py_None).release() : raise_failure(self, sent.error());
+  return sent ? none() : raise_failure(self, sent.error());
 }
 
 PyObject* prepare(PyObject* self, PyObject* arguments) {
@@ -150,65 +100,60 @@ PyObject* prepare(PyObject* self, PyObject* arguments) {
   if (!PyArg_ParseTuple(arguments, "OOO", &describe, &no_such_method, &sessions)) return nullptr;
   joined_of(self).server.use(
       {Ref::share(describe), Ref::share(no_such_method), Ref::share(sessions)});
-  return Ref::share(Py_None).release();
+  return none();
 }
 
 PyObject* serve(PyObject* self, PyObject* /*none*/) {
-  return joined_of(self).server.serve() ? Ref::share(Py_None).release() : nullptr;
+  return joined_of(self).server.serve() ? none() : nullptr;
 }
 
 PyObject* take_next_call(PyObject* self, PyObject* arguments) {
   const char* method = nullptr;
   if (!PyArg_ParseTuple(arguments, "|z", &method)) return nullptr;
-  const auto* state = static_cast<ModuleState*>(PyType_GetModuleState(Py_TYPE(self)));
   Server& server = joined_of(self).server;
-  if (method == nullptr) return next_call(state->call_type, self, server);
-  return next_call(state->call_type, self, server, method);
+  return method == nullptr ? next_call(server) : next_call(server, method);
 }
 
 PyObject* reconsider(PyObject* self, PyObject* /*none*/) {
   joined_of(self).server.seat().reconsider();
-  return Ref::share(Py_None).release();
+  return none();
 }
 
 // Of a seat that is not shared.
 PyObject* wait_for_call(PyObject* self, PyObject* after) {
-  const double after_s = PyFloat_AsDouble(after);
-  if (PyErr_Occurred() != nullptr) return nullptr;
+  shm::MonotonicNs deadline = shm::kNever;
+  if (parse_deadline(after, &deadline) == 0) return nullptr;
   {
     const GilRelease released;
-    joined_of(self).server.seat().wait(deadline_after(after_s));
+    joined_of(self).server.seat().wait(deadline);
   }
-  return Ref::share(Py_None).release();
+  return none();
 }
 
 PyObject* share(PyObject* self, PyObject* /*none*/) {
   const Status shared = joined_of(self).server.seat().share();
-  return shared ? Ref::share(Py_None).release() : raise_failure(self, shared.error());
+  return shared ? none() : raise_failure(self, shared.error());
 }
 
 PyObject* serve_beside_others(PyObject* self, PyObject* /*none*/) {
   joined_of(self).server.serve_beside_others();
-  return Ref::share(Py_None).release();
+  return none();
 }
 
 PyObject* attend(PyObject* self, PyObject* arguments) {
-  PyObject* after = Py_None;
   unsigned seen = 0;
-  if (!PyArg_ParseTuple(arguments, "IO", &seen, &after)) return nullptr;
-  const double after_s = after == Py_None ? 0 : PyFloat_AsDouble(after);
-  if (PyErr_Occurred() != nullptr) return nullptr;
+  shm::MonotonicNs deadline = shm::kNever;
+  if (!PyArg_ParseTuple(arguments, "IO&", &seen, parse_deadline, &deadline)) return nullptr;
   {
     const GilRelease released;
-    joined_of(self).server.seat().shared()->await_interrupt(
-        after == Py_None ? shm::kNever : deadline_after(after_s), seen);
+    joined_of(self).server.seat().shared()->await_interrupt(deadline, seen);
   }
-  return PyErr_CheckSignals() == 0 ? Ref::share(Py_None).release() : nullptr;
+  return PyErr_CheckSignals() == 0 ? none() : nullptr;
 }
 
 PyObject* nudge(PyObject* self, PyObject* /*none*/) {
   joined_of(self).server.seat().interrupt();
-  return Ref::share(Py_None).release();
+  return none();
 }
 
 PyObject* listen(PyObject* self, PyObject* /*none*/) {
@@ -216,12 +161,12 @@ PyObject* listen(PyObject* self, PyObject* /*none*/) {
     const GilRelease released;
     joined_of(self).server.seat().shared()->listen();
   }
-  return Ref::share(Py_None).release();
+  return none();
 }
 
 PyObject* end_listening(PyObject* self, PyObject* /*none*/) {
   joined_of(self).server.seat().shared()->end_listening();
-  return Ref::share(Py_None).release();
+  return none();
 }
 
 PyObject* heard(PyObject* self, PyObject* /*none*/) {
@@ -230,21 +175,20 @@ PyObject* heard(PyObject* self, PyObject* /*none*/) {
 }
 
 PyObject* set_alarm(PyObject* self, PyObject* after) {
-  const double after_s = after == Py_None ? 0 : PyFloat_AsDouble(after);
-  if (PyErr_Occurred() != nullptr) return nullptr;
-  joined_of(self).server.set_alarm(after == Py_None ? shm::kNever : deadline_after(after_s));
-  return Ref::share(Py_None).release();
+  shm::MonotonicNs at = shm::kNever;
+  if (parse_deadline(after, &at) == 0) return nullptr;
+  joined_of(self).server.set_alarm(at);
+  return none();
 }
 
 PyObject* watch(PyObject* self, PyObject* arguments) {
   SupervisorLink::Concerns concerns;
-  PyObject* patience = Py_None;
+  std::uint64_t patience_ns = shm::kNever;
   int stay_for_clients = 0;
-  if (!PyArg_ParseTuple(arguments, "iOp", &concerns.wake_fd, &patience, &stay_for_clients)) {
+  if (!PyArg_ParseTuple(arguments, "iO&p", &concerns.wake_fd, parse_duration, &patience_ns,
+                        &stay_for_clients)) {
     return nullptr;
   }
-  const double patience_s = patience == Py_None ? 0 : PyFloat_AsDouble(patience);
-  if (PyErr_Occurred() != nullptr) return nullptr;
   Joined& joined = joined_of(self);
   concerns.draining = [&joined] { return joined.server.draining(); };
   concerns.on_drain = [&joined] { joined.server.drain(); };
@@ -252,36 +196,34 @@ PyObject* watch(PyObject* self, PyObject* arguments) {
   concerns.stay_for_clients = stay_for_clients != 0;
   {
     const GilRelease released;
-    joined.link->watch(concerns, patience == Py_None
-                                     ? shm::kNever
-                                     : static_cast<shm::MonotonicNs>(patience_s * 1e9));
+    joined.link->watch(concerns, patience_ns);
   }
-  return Ref::share(Py_None).release();
+  return none();
 }
 
 PyObject* drain(PyObject* self, PyObject* /*none*/) {
   joined_of(self).server.drain();
-  return Ref::share(Py_None).release();
+  return none();
 }
 
 PyObject* stop(PyObject* self, PyObject* /*none*/) {
   joined_of(self).server.stop();
-  return Ref::share(Py_None).release();
+  return none();
 }
 
 PyObject* pulse(PyObject* self, PyObject* cancel) {
   joined_of(self).server.pulse().run(cancel);
-  return Ref::share(Py_None).release();
+  return none();
 }
 
 PyObject* end_pulse(PyObject* self, PyObject* /*none*/) {
   joined_of(self).server.pulse().end();
-  return Ref::share(Py_None).release();
+  return none();
 }
 
 PyObject* disown(PyObject* self, PyObject* /*none*/) {
   joined_of(self).server.disown();
-  return Ref::share(Py_None).release();
+  return none();
 }
 
 PyObject* settings(PyObject* self, PyObject* /*none*/) {
@@ -291,58 +233,7 @@ PyObject* settings(PyObject* self, PyObject* /*none*/) {
 PyObject* goodbye(PyObject* self, PyObject* /*none*/) {
   // A supervisor that is gone needs no goodbye.
   (void)joined_of(self).link->send_goodbye().ok();
-  return Ref::share(Py_None).release();
-}
-
-PyObject* get_pool(PyObject* self, void* /*closure*/) {
-  return str_of(joined_of(self).server.seat().pool_name()).release();
-}
-
-PyObject* get_seat(PyObject* self, void* /*closure*/) {
-  return PyLong_FromUnsignedLong(joined_of(self).server.seat().index());
-}
-
-PyObject* get_generation(PyObject* self, void* /*closure*/) {
-  return PyLong_FromUnsignedLong(joined_of(self).server.seat().generation());
-}
-
-PyObject* get_sessions(PyObject* self, void* /*closure*/) {
-  const auto* state = static_cast<ModuleState*>(PyType_GetModuleState(Py_TYPE(self)));
-  return new_session_table(state->session_table_type, self, joined_of(self).server.seat())
-      .release();
-}
-
-// What SeatRecord says: this worker's own word for the call that it runs. A call that waits for
-// settings does not run yet: what cancels it must not cancel their making.
-PyObject* get_running(PyObject* self, void* /*closure*/) {
-  if (joined_of(self).server.settings().catching_up()) return PyLong_FromLong(0);
-  const shm::WorkerSeat& seat = joined_of(self).server.seat();
-  return PyLong_FromUnsignedLongLong(
-      seat.segment().seat(seat.index()).running.load(std::memory_order_relaxed));
-}
-
-PyObject* get_event_fd(PyObject* self, void* /*closure*/) {
-  return PyLong_FromLong(joined_of(self).server.seat().shared()->event_fd());
-}
-
-PyObject* get_interrupts(PyObject* self, void* /*closure*/) {
-  return PyLong_FromUnsignedLong(joined_of(self).server.seat().shared()->interrupts());
-}
-
-PyObject* get_pending(PyObject* self, void* /*closure*/) {
-  return PyBool_FromLong(joined_of(self).server.seat().pending() ? 1 : 0);
-}
-
-PyObject* get_stopped(PyObject* self, void* /*closure*/) {
-  return PyBool_FromLong(joined_of(self).server.stopped() ? 1 : 0);
-}
-
-PyObject* get_draining(PyObject* self, void* /*closure*/) {
-  return PyBool_FromLong(joined_of(self).server.draining() ? 1 : 0);
-}
-
-PyObject* get_may_leave(PyObject* self, void* /*closure*/) {
-  return PyBool_FromLong(joined_of(self).server.may_leave() ? 1 : 0);
+  return none();
 }
 
 PyMethodDef worker_methods[] = {
@@ -373,21 +264,6 @@ PyMethodDef worker_methods[] = {
     {nullptr, nullptr, 0, nullptr},
 };
 
-PyGetSetDef worker_getset[] = {
-    {"event_fd", get_event_fd, nullptr, "Readable when heard() has something to tell.", nullptr},
-    {"interrupts", get_interrupts, nullptr, "How many there were, for attend().", nullptr},
-    {"pending", get_pending, nullptr, "Whether next_call() might find something.", nullptr},
-    {"stopped", get_stopped, nullptr, "Whether no call may be started any more.", nullptr},
-    {"draining", get_draining, nullptr, "Whether it leaves when nothing is left.", nullptr},
-    {"may_leave", get_may_leave, nullptr, "Whether serving ends with what runs.", nullptr},
-    {"pool", get_pool, nullptr, "The pool's name.", nullptr},
-    {"seat", get_seat, nullptr, "The worker's place in its pool, from 0.", nullptr},
-    {"sessions", get_sessions, nullptr, "The pool's table of sessions.", nullptr},
-    {"running", get_running, nullptr, "Names the call that runs; 0 when none does.", nullptr},
-    {"generation", get_generation, nullptr, "Grows with each worker on this seat.", nullptr},
-    {nullptr, nullptr, nullptr, nullptr, nullptr},
-};
-
 PyType_Slot worker_slots[] = {
     {Py_tp_doc,
      const_cast<char*>(
@@ -395,7 +271,7 @@ PyType_Slot worker_slots[] = {
     {Py_tp_new, reinterpret_cast<void*>(new_worker)},
     {Py_tp_dealloc, reinterpret_cast<void*>(deallocate)},
     {Py_tp_methods, worker_methods},
-    {Py_tp_getset, worker_getset},
+    {Py_tp_getset, worker_properties},
     {0, nullptr},
 };
 

@@ -37,7 +37,7 @@ struct Pool {
 
 inline Supervised& of(PyObject* self) { return *reinterpret_cast<Pool*>(self)->supervised; }
 
-inline PyObject* none() { return python::Ref::share(Py_None).release(); }
+using python::none;
 
 // Raises slotring_harness.CallFailed(code, message, python_type, traceback, retryable).
 inline PyObject* raise(PyObject* self, const Error& error) {

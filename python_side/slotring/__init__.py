@@ -22,8 +22,8 @@ a tensor; several; named ones and a value        a read-only numpy array; a list
 a FlatBuffers table of the user's                see :func:`table`; verified, a copy
 ===============================================  ==============================================
 
-A handler returns one of the same, or any buffer (bytes, bytearray, ...), which is sent as its bytes.
-Arrays keep their dtype and shape, also as items of a list or a dict that is returned, see
+A handler returns one of the same, or any buffer (bytes, bytearray, ...), which is sent as its
+bytes. Arrays keep their dtype and shape, also as items of a list or a dict that is returned, see
 docs/data.md. It may keep its request: a view that outlives the call shows the call's
 own bytes for as long as it lives, but those bytes are then copied, and there is a bound;
 ``bytes(request)`` is the clear way to keep them. What it raises reaches the caller as a typed error
@@ -64,8 +64,8 @@ def dlpack(array: object) -> object:
     """What ``torch.from_dlpack()`` and the like take to look at ``array`` without a copy.
 
     For a request's arrays, which are read-only: DLPack cannot say so, and numpy does not export
-    them. Writing to such a tensor ends the worker (SIGSEGV), for the kernel keeps a request's memory
-    read-only; ``.clone()`` it to change it. The tensor may outlive the call as any view may.
+    them. Writing to such a tensor ends the worker (SIGSEGV), for the kernel keeps a request's
+    memory read-only; ``.clone()`` it to change it. The tensor may outlive the call as any view may.
     """
     from slotring.tensors import Exporter
 

@@ -1,7 +1,8 @@
 """Handlers that take several calls at once: ``@slotring.handler(batch=slotring.Batch(32, 0.005))``.
 
 The first call of a batch waits at most ``max_wait_s`` for others of its method, and not longer than
-half of the time that any of them has left; calls of other methods go on meanwhile, or come next where one thread serves.
+half of the time that any of them has left; calls of other methods go on meanwhile, or come next
+where one thread serves.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from slotring.errors import CallError, ErrorCode
 
 
 class Batch(NamedTuple):
-    """How many calls make a batch at most, and how long the first waits for the others."""
+    """How many calls make a batch at most, and how long the first waits for the others: 0 to 60
+    seconds."""
 
     max_size: int = 32
     max_wait_s: float = 0.005
@@ -73,8 +75,12 @@ class BatchHandler:
         """False when the call cannot be one of a batch, and has ended."""
         if call.session is None and not call.attended:
             return True
-        what = "its calls have no session" if call.session is not None else "its calls neither stream nor bring tools"
-        call.fail(CallError(f"{self.name!r} takes batches: {what}", ErrorCode.INVALID_ARGUMENT))
+        misfit = "neither stream nor bring tools" if call.session is None else "have no session"
+        call.fail(
+            CallError(
+                f"{self.name!r} takes batches: its calls {misfit}", ErrorCode.INVALID_ARGUMENT
+            )
+        )
         return False
 
     def waits_s(self, call: Call) -> float:

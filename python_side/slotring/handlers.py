@@ -88,9 +88,9 @@ def handler(
     """Makes a function a method of the pool, by its own name or the one given.
 
     It is called as ``f(request)``. It gets the call's :class:`slotring.Context` too when it has a
-    second positional parameter that has no default, or is named ``ctx``. A coroutine function,
-    in the profile ``single``, runs to its end before the next call; when its call is cancelled, ``asyncio.CancelledError`` is
-    raised at its next ``await``.
+    second positional parameter that has no default, or is named ``ctx``. A coroutine function, in
+    the profile ``single``, runs to its end before the next call; when its call is cancelled,
+    ``asyncio.CancelledError`` is raised at its next ``await``.
 
     A generator function, plain or asynchronous, streams: each object that it yields goes to the
     caller at once, and waits while the caller lags behind; what a plain one returns is the final
@@ -286,7 +286,9 @@ def _method(mark: _Mark, function: Callable[..., Any], loop: Coroutines | None) 
     call = function
     if mark.batch is not None:
         if wants_context or streams:
-            raise TypeError(f"the batch handler {name!r} is called as f(requests), and returns a list")
+            raise TypeError(
+                f"the batch handler {name!r} is called as f(requests), and returns a list"
+            )
         run = None
         if inspect.iscoroutinefunction(function):
             run = (loop or Coroutines(contextlib.ExitStack())).run_shielded

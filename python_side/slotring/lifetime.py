@@ -26,13 +26,17 @@ def bind(ends: Ends) -> None:
 def end_worker() -> None:
     """Ends this worker after the running call, as if it had been drained: with exit status 0.
 
-    Calls that wait for it are served by its successor.
+    Calls that wait for it are served by its successor. RuntimeError outside of a worker.
     """
     _bound().worker()
 
 
 def end_session(session: Any) -> None:
-    """Ends the session of the running call: its hooks run, and its state is gone."""
+    """Ends the session of the running call: its hooks run, and its state is gone.
+
+    Raises CallError: SESSION_NOT_FOUND where it has not started, and those of its store;
+    RuntimeError outside of a worker.
+    """
     _bound().session(session)
 
 

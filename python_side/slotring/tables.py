@@ -44,8 +44,8 @@ def table(
     as ``nested_flatbuffer`` are verified too where it was made with ``--bfbs-builtins``; other
     bytes, FlexBuffers among them, are bytes.
 
-    Raises FileNotFoundError, and ValueError for a file that is no binary schema or has no such
-    table.
+    Raises FileNotFoundError; ValueError for a file that is no binary schema or has no such table;
+    TypeError for an accessor that is none.
     """
     opener: Callable[[memoryview, int], Any] | None = None
     if accessor is not None:

@@ -103,11 +103,12 @@ def signature_of(dspy: Any, signature: Signature, aliases: dict[str, str]) -> An
     """The same signature as a class of DSPy's."""
 
     def fields(part: tuple[tuple[str, FieldType], ...], field: Any) -> dict[str, Any]:
-        return {
+        described = {}
+        for name, kind in part:
+            alias = aliases[name]
             # A language model is told a field that goes by another name by its own.
-            aliases[name]: (kind.python_type, field(desc=name) if aliases[name] != name else field())
-            for name, kind in part
-        }
+            described[alias] = (kind.python_type, field() if alias == name else field(desc=name))
+        return described
 
     both = fields(signature.inputs, dspy.InputField) | fields(signature.outputs, dspy.OutputField)
     return dspy.Signature(both, signature.instructions or None)

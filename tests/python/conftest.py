@@ -32,3 +32,10 @@ def pool(tmp_path) -> Iterator[WorkerPool]:
     """A pool without a worker yet; drained, and its worker checked, after the test."""
     with WorkerPool(tmp_path) as made:
         yield made
+
+
+@pytest.fixture
+def wide(tmp_path) -> Iterator[WorkerPool]:
+    """The same with eight slots."""
+    with WorkerPool(tmp_path, slots=8) as made:
+        yield made

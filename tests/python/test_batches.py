@@ -7,7 +7,7 @@ import pytest
 from expected_errors import failure_of
 from slotring import Batch, handlers
 from slotring.handlers import handler
-from worker_pool import WorkerPool, wait_until
+from worker_pool import wait_until
 
 PROFILES = pytest.mark.parametrize(
     "profile",
@@ -59,12 +59,6 @@ HANDLERS = """
     def asks(request, ctx):
         return ctx.tools.ask(request)
 """
-
-
-@pytest.fixture
-def wide(tmp_path):
-    with WorkerPool(tmp_path, slots=8) as pool:
-        yield pool
 
 
 def start_all(pool, method, requests):
@@ -133,7 +127,7 @@ def test_a_call_of_a_batch_that_was_abandoned_disturbs_no_other(wide, profile):
     wide.harness.abandon(tickets.pop())
     tickets += start_all(wide, "sizes", [None])
     assert [wide.finish(ticket) for ticket in tickets] == [4] * 3
-    wait_until(lambda: wide.harness.states() == ["free"] * 8, "all slots")
+    wait_until(wide.is_idle, "all slots to come back")
 
 
 @PROFILES

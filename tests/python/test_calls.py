@@ -220,7 +220,7 @@ def test_a_handler_sees_that_its_caller_has_gone(pool):
     ticket = pool.start("until_cancelled")
     wait_until(lambda: "running" in pool.harness.states(), "the call to run")
     pool.harness.abandon(ticket)
-    wait_until(lambda: pool.harness.states() == ["free", "free"], "the slot to come back")
+    wait_until(pool.is_idle, "the slot to come back")
     assert pool.call("ping")["status"] == "ok"
     pool.end_worker()
     assert "noticed" in pool.worker.stdout

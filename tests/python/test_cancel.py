@@ -57,14 +57,10 @@ def abandon_running(pool, method):
     pool.harness.abandon(ticket)
 
 
-def slots_are_free(pool):
-    return pool.harness.states() == ["free", "free"]
-
-
 def test_a_coroutine_is_cancelled_at_its_next_await_and_its_slot_comes_back(pool):
     worker = pool.start_worker(COROUTINES)
     abandon_running(pool, "wait")
-    wait_until(lambda: slots_are_free(pool), "the slot to come back")
+    wait_until(pool.is_idle, "the slot to come back")
     wait_until(lambda: worker.stdout == "waits\ncancelled\n", "its output")
     assert pool.call("short", 3) == 3
 
@@ -74,7 +70,7 @@ def test_a_deadline_cancels_a_coroutine_too(pool):
     with pytest.raises(CallFailed) as failed:
         pool.call("wait", timeout_s=0.05)
     assert failed.value.code == "DEADLINE_EXCEEDED"
-    wait_until(lambda: slots_are_free(pool), "the slot to come back")
+    wait_until(pool.is_idle, "the slot to come back")
 
 
 def test_a_coroutine_that_swallows_its_cancellation_keeps_its_slot_until_it_ends(pool):
@@ -85,7 +81,7 @@ def test_a_coroutine_that_swallows_its_cancellation_keeps_its_slot_until_it_ends
     wait_until(lambda: pool.harness.running()[0] > 2.2, "time to pass")
     assert pool.harness.states().count("abandoned") == 1
     (pool.folder / "go").touch()
-    wait_until(lambda: slots_are_free(pool), "the slot to come back")
+    wait_until(pool.is_idle, "the slot to come back")
     assert worker.stdout.count("swallowed") == 1
     assert pool.call("short", 1) == 1
 

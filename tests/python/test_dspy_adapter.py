@@ -109,7 +109,7 @@ def test_a_state_is_loaded_into_the_module(programs, ctx, recorder):
 
 
 def test_names_that_dspy_uses_itself_go_by_another_name_there(programs, ctx, recorder):
-    """Arguments of its modules, attributes of its signatures, fields that it adds, private names."""
+    """Its modules' arguments, its signatures' attributes, fields that it adds, private names."""
     inputs = ["config", "signature", "copy", "_hidden", "_", "model_name", "plain", "field_config"]
     outputs = ["reasoning", "json", "self", "keys"]
     programs.create_program(definition_of(f"{', '.join(inputs)} -> {', '.join(outputs)}"), ctx)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import os
 import signal
+import threading
+import types
 
 import pytest
 
-from expected_errors import failure_of
-from worker_pool import CallFailed, WorkerPool, wait_until
+from slotring.loop import LoopServer
+from worker_pool import WATCHDOG_S, CallFailed, wait_until
 
 THREADS = ("--profile", "threads", "--threads", "3")
 ASYNCIO = ("--profile", "asyncio")
@@ -18,6 +22,7 @@ HANDLERS = """
     import pathlib
     import time
     import slotring
+    import slotring.lifetime
 
     FOLDER = pathlib.Path(__file__).parent
     RUNNING = 0
@@ -103,18 +108,11 @@ HANDLERS = """
     def configured(request):
         return SET
 """
-HANDLERS = HANDLERS.replace("import slotring\n", "import slotring\n    import slotring.lifetime\n", 1)
 
 PROFILES = pytest.mark.parametrize(
     "profile", [(), THREADS, ASYNCIO], ids=["single", "threads", "asyncio"]
 )
 CONCURRENT = pytest.mark.parametrize("profile", [THREADS, ASYNCIO], ids=["threads", "asyncio"])
-
-
-@pytest.fixture
-def wide(tmp_path):
-    with WorkerPool(tmp_path, slots=8) as pool:
-        yield pool
 
 
 def waiting(pool, count, method):
@@ -217,6 +215,49 @@ def test_a_drained_worker_ends_what_runs_first(wide, profile):
     let_go(wide)
     assert [wide.finish(ticket)[0] for ticket in tickets] == [0, 1, 2]
     wide.expect_exit(0, worker)
+
+
+class WorkerToldDuringItsCall:
+    """A _native.Worker with one call. While that runs, it learns that it is to leave; then it hears
+    of something that turns out to be no call."""
+
+    def __init__(self):
+        self.event_fd = os.eventfd(0)
+        self.stopped = self.draining = self.may_leave = self.pending = False
+        self.wants_context = False
+        self.calls = [self]
+        self.listening = threading.Event()
+
+    def listen(self):
+        self.listening.wait(WATCHDOG_S)
+
+    def end_listening(self):
+        self.listening.set()
+
+    def heard(self):
+        return 0
+
+    def next_call(self):
+        return self.calls.pop() if self.calls else None
+
+    def handler(self, request):
+        raise AssertionError("run() calls it")
+
+    def run(self):
+        self.draining = self.may_leave = self.pending = True
+
+
+def test_a_loop_that_was_told_to_leave_leaves_though_it_has_heard_of_something_more():
+    worker = WorkerToldDuringItsCall()
+    loop = asyncio.new_event_loop()
+    watchdog = loop.call_later(WATCHDOG_S, loop.stop)  # serve() raises then
+    try:
+        LoopServer(worker, loop, types.SimpleNamespace()).serve()
+        assert not worker.calls
+    finally:
+        watchdog.cancel()
+        loop.close()
+        os.close(worker.event_fd)
 
 
 @PROFILES

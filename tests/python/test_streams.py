@@ -130,7 +130,6 @@ MODULE = """
 
     @slotring.handler
     def wait_for_item(request, ctx):
-        print("waits", flush=True)
         try:
             for item in ctx.incoming:
                 pass
@@ -193,7 +192,7 @@ def test_a_caller_that_wants_no_more_closes_the_generator(streams, method):
 @pytest.mark.parametrize("method", ["endless", "endless_async"])
 def test_a_deadline_closes_a_generator_that_waits_for_its_caller(streams, method):
     stream = streams.stream(method, timeout_s=0.05)
-    wait_until(lambda: streams.harness.states() == ["free", "free"] or late(stream), "the deadline")
+    wait_until(lambda: streams.is_idle() or late(stream), "the deadline")
     wait_until(lambda: streams.call("how_it_ended") == ["GeneratorExit"], "the generator's end")
 
 
@@ -275,7 +274,7 @@ def test_items_that_a_handler_keeps_are_its_own(streams):
 def test_a_handler_that_waits_for_items_learns_that_its_caller_has_gone(streams):
     stream = streams.stream("wait_for_item")
     stream.write(b"one")
-    wait_until(lambda: "waits" in streams.worker.stdout, "the handler")
+    wait_until(streams.harness.awaits_caller, "the handler to wait for another item")
     stream.drop()
     assert streams.call("how_it_ended") == ["CANCELLED"]
 
@@ -283,6 +282,7 @@ def test_a_handler_that_waits_for_items_learns_that_its_caller_has_gone(streams)
 def test_a_worker_that_waits_for_room_leaves_at_sigterm(streams):
     stream = streams.stream("endless")
     assert len(next(stream)) == 1000
+    wait_until(streams.harness.awaits_caller, "the worker to wait for room")
     streams.worker.process.terminate()
     error = None
     while error is None:

@@ -161,7 +161,8 @@ def test_a_handler_that_takes_no_tables_says_how_it_could(served, order):
 
 
 def test_an_unknown_method_stays_unknown_with_a_table(served, order):
-    assert failure_of(served.call, "none", TableBytes("shop.Order", order)).code == "METHOD_NOT_FOUND"
+    failure = failure_of(served.call, "none", TableBytes("shop.Order", order))
+    assert failure.code == "METHOD_NOT_FOUND"
 
 
 def test_a_broken_table_never_reaches_its_handler(served, order, pytestconfig):

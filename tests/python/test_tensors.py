@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import re
-import zlib
 from typing import Any
 
 import pytest

@@ -266,6 +266,10 @@ class WorkerPool:
         assert code == expected, f"exit {code}: {worker.stderr}"
         worker.exit_checked = True
 
+    def is_idle(self) -> bool:
+        """Whether all slots of the first seat are free."""
+        return all(state == "free" for state in self.harness.states())
+
     def drain(self, worker: Worker | None = None) -> None:
         worker = worker or self.worker
         self.harness.drain(worker.control.fileno(), worker.seat)

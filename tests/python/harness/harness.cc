@@ -289,6 +289,17 @@ PyObject* states(PyObject* self, PyObject* /*none*/) {
   return list.release();
 }
 
+// awaits_caller(): whether a handler waits for its caller: for an item, for room, or for an answer.
+PyObject* awaits_caller(PyObject* self, PyObject* /*none*/) {
+  const shm::ControlSegment& segment = of(self).pool.segment();
+  bool waits = false;
+  for (shm::SlotIndex slot = 0; slot < segment.geometry().slots_per_worker; ++slot) {
+    const shm::SlotWord word = shm::load_slot(segment.slot_word(slot));
+    waits = waits || (word.state == shm::SlotState::kRunning && word.has(layout::kFlagWorkerWaits));
+  }
+  return PyBool_FromLong(waits ? 1 : 0);
+}
+
 // running(): (seconds that the worker's call runs, abandoned, hung), or None.
 PyObject* running(PyObject* self, PyObject* /*none*/) {
   const auto call = shm::observe_call(of(self).pool.segment(), 0, shm::monotonic_now());
@@ -373,6 +384,7 @@ PyMethodDef pool_methods[] = {
     {"finish", finish, METH_O, nullptr},
     {"abandon", abandon, METH_O, nullptr},
     {"states", states, METH_NOARGS, nullptr},
+    {"awaits_caller", awaits_caller, METH_NOARGS, nullptr},
     {"running", running, METH_NOARGS, nullptr},
     {"record_setting", record_setting, METH_VARARGS, nullptr},
     {"settings_told", settings_told, METH_NOARGS, nullptr},

@@ -10,7 +10,7 @@ from typing import Any
 
 from slotring import _native, errors
 from slotring.errors import CallError, ErrorCode
-from slotring.handlers import Method, as_method
+from slotring.methods import Method, as_method
 from slotring.packages import is_there
 from slotring.worker_sessions import WorkerSessions
 

@@ -31,9 +31,10 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from slotring import _native, builtin, errors, handlers, lifetime, output, worker_sessions
+from slotring import _native, builtin, errors, lifetime, output, worker_sessions
 from slotring.batches import BatchHandler
 from slotring.coroutines import Coroutines
+from slotring.methods import Method, collect
 from slotring.sessions import Hooks
 
 ATTACH_TIMEOUT_S = 60.0
@@ -142,7 +143,7 @@ def _set_up(
     options: argparse.Namespace,
     tear_downs: contextlib.ExitStack,
     coroutines: Coroutines,
-) -> tuple[list[handlers.Method], worker_sessions.WorkerSessions]:
+) -> tuple[list[Method], worker_sessions.WorkerSessions]:
     # Before the module, which may want global values.
     store = worker_sessions.open_store(options.session_store)
     tear_downs.callback(store.close)
@@ -152,7 +153,7 @@ def _set_up(
         coroutines.serve_beside_others()
     if options.profile != "single":
         worker.share()
-    methods = handlers.collect(module, tear_downs, coroutines, hooks)
+    methods = collect(module, tear_downs, coroutines, hooks)
     for method in methods:
         if isinstance(method.call, BatchHandler):
             method.call.bind(worker, options.profile == "threads")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from expected_errors import failure_of
-from slotring import Batch, handlers
-from slotring.handlers import handler
+from slotring import Batch, methods
+from slotring.handlers import Mark, handler
 from worker_pool import wait_until
 
 PROFILES = pytest.mark.parametrize(
@@ -159,6 +159,6 @@ def test_what_makes_no_batch_is_refused():
         handler(batch=4)(print)
     with pytest.raises(TypeError, match="broadcast"):
         handler(broadcast=True, batch=Batch())(print)
-    mark = handlers._Mark("handler", "f", batch=Batch())
+    mark = Mark("handler", "f", batch=Batch())
     with pytest.raises(TypeError, match=r"f\(requests\)"):
-        handlers._method(mark, lambda requests, ctx: [], None)
+        methods.method_of(mark, lambda requests, ctx: [], None)

@@ -9,7 +9,7 @@ import types
 import pytest
 
 import slotring
-from slotring import handlers
+from slotring import methods
 
 
 def module_of(**things):
@@ -20,7 +20,7 @@ def module_of(**things):
 
 def collect(**things):
     with contextlib.ExitStack() as tear_downs:
-        return {m.name: m for m in handlers.collect(module_of(**things), tear_downs)}
+        return {m.name: m for m in methods.collect(module_of(**things), tear_downs)}
 
 
 def test_the_decorator_leaves_the_function_as_it_is():
@@ -74,7 +74,7 @@ def test_the_context_goes_to_a_second_parameter_that_asks_for_it():
         "builtin": (abs, False),
     }
     for name, (function, wanted) in cases.items():
-        assert handlers.as_method(name, function).wants_context is wanted, name
+        assert methods.as_method(name, function).wants_context is wanted, name
 
 
 @pytest.mark.parametrize(
@@ -170,6 +170,6 @@ def test_coroutine_functions_become_plain_calls():
         return 2 * request
 
     with contextlib.ExitStack() as tear_downs:
-        (method,) = handlers.collect(module_of(double=double), tear_downs)
+        (method,) = methods.collect(module_of(double=double), tear_downs)
         assert method.call(4) == 8
         assert method.signature == "double(request)"

@@ -1,6 +1,5 @@
 #include "python_side/native/active_call.h"
 
-#include <optional>
 #include <utility>
 
 #include "python_side/native/error.h"

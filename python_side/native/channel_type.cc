@@ -1,7 +1,6 @@
 // The Python type of a Channel.
 
 #include <new>
-#include <utility>
 
 #include "python_side/native/channel.h"
 #include "python_side/native/error.h"

@@ -3,10 +3,8 @@
 #include <array>
 #include <cstdint>
 #include <memory>
-#include <new>
 
 #include "python_side/native/buffer_view.h"
-#include "python_side/native/error.h"
 #include "python_side/native/tensor_objects.h"
 
 namespace slotring::python {

@@ -1,7 +1,6 @@
 // A call that a tool makes inside the call that asks it: its handler runs in that one's slot.
 
 #include "python_side/native/context.h"
-#include "python_side/native/error.h"
 #include "python_side/native/server.h"
 
 namespace slotring::python {

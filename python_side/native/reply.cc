@@ -2,7 +2,6 @@
 
 #include <cstring>
 #include <string>
-#include <vector>
 
 #include "python_side/native/buffer_view.h"
 #include "python_side/native/bytes.h"

@@ -1,6 +1,5 @@
 #include "python_side/native/seconds.h"
 
-#include <algorithm>
 #include <cstdint>
 #include <optional>
 

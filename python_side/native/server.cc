@@ -2,8 +2,6 @@
 
 #include <unistd.h>
 
-#include <utility>
-
 #include "python_side/native/active_call.h"
 #include "python_side/native/argument.h"
 #include "python_side/native/call_session.h"

@@ -3,6 +3,8 @@
 #include <array>
 #include <cstring>
 #include <new>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "client_lib/shm/tensors.h"

@@ -12,8 +12,6 @@
 
 #include <functional>
 #include <optional>
-#include <span>
-#include <string>
 
 #include "client_lib/shm/frame.h"
 #include "python_side/native/python_ref.h"

@@ -1,7 +1,5 @@
 #include <array>
 #include <cstring>
-#include <new>
-#include <string>
 
 #include "python_side/native/error.h"
 #include "python_side/native/value.h"

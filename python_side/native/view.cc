@@ -6,7 +6,6 @@
 #include <array>
 #include <new>
 #include <string>
-#include <utility>
 
 namespace slotring::python {
 

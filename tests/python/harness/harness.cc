@@ -13,6 +13,7 @@
 #include "client_lib/shm/observed_call.h"
 #include "client_lib/shm/peer_socket.h"
 #include "python_side/native/buffer_view.h"
+#include "python_side/native/bytes.h"
 #include "python_side/native/python_ref.h"
 #include "tests/python/harness/pool.h"
 #include "tests/python/harness/session_methods.h"
@@ -22,6 +23,7 @@ namespace slotring::testing {
 namespace {
 
 using python::BufferView;
+using python::bytes_in;
 using python::GilRelease;
 using python::Ref;
 
@@ -170,9 +172,7 @@ PyObject* start(PyObject* self, PyObject* arguments) {
   std::optional<Result<Lease>> lease;
   {
     const GilRelease released;
-    lease = send(of(self), method, kind,
-                 {static_cast<const std::byte*>(bytes->buf), static_cast<std::size_t>(bytes->len)},
-                 deadline_in(timeout_s), table_type);
+    lease = send(of(self), method, kind, bytes_in(*bytes), deadline_in(timeout_s), table_type);
   }
   if (!*lease) return raise(self, lease->error());
   const long ticket = of(self).next_ticket++;
@@ -320,13 +320,13 @@ PyObject* record_setting(PyObject* self, PyObject* arguments) {
   }
   const BufferView buffer(payload, PyBUF_SIMPLE);
   if (!buffer.held()) return nullptr;
-  const auto* bytes = static_cast<const std::byte*>(buffer->buf);
+  const std::span<const std::byte> bytes = bytes_in(*buffer);
   Result<std::uint32_t> epoch = of(self).settings.record({.epoch = 0,
                                                           .key = key,
                                                           .method = method,
                                                           .kind = static_cast<std::uint8_t>(kind),
                                                           .retracted = retract != 0,
-                                                          .payload = {bytes, bytes + buffer->len}});
+                                                          .payload = {bytes.begin(), bytes.end()}});
   return epoch ? PyLong_FromUnsignedLong(*epoch) : raise(self, epoch.error());
 }
 
@@ -349,8 +349,7 @@ PyObject* round_trips(PyObject* self, PyObject* arguments) {
   if (!PyArg_ParseTuple(arguments, "sOi", &method, &payload, &count)) return nullptr;
   const BufferView buffer(payload, PyBUF_SIMPLE);
   if (!buffer.held()) return nullptr;
-  const std::span bytes(static_cast<const std::byte*>(buffer->buf),
-                        static_cast<std::size_t>(buffer->len));
+  const std::span<const std::byte> bytes = bytes_in(*buffer);
   std::vector<std::uint64_t> elapsed;
   std::optional<Error> error;
   {

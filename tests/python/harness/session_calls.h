@@ -4,7 +4,6 @@
 #ifndef SLOTRING_TESTS_PYTHON_HARNESS_SESSION_CALLS_H_
 #define SLOTRING_TESTS_PYTHON_HARNESS_SESSION_CALLS_H_
 
-#include <map>
 #include <string>
 #include <vector>
 

@@ -1,13 +1,13 @@
 #include "tests/python/harness/stream_methods.h"
 
 #include <array>
-#include <optional>
 #include <string>
 #include <utility>
 
 #include "client_lib/stream_call.h"
 #include "client_lib/tool_desk.h"
 #include "python_side/native/buffer_view.h"
+#include "python_side/native/bytes.h"
 #include "python_side/native/error.h"
 #include "tests/python/harness/pool.h"
 
@@ -17,12 +17,9 @@ namespace {
 
 using internal::StreamCall;
 using python::BufferView;
+using python::bytes_in;
 using python::GilRelease;
 using python::Ref;
-
-std::span<const std::byte> bytes_of(const BufferView& buffer) {
-  return {static_cast<const std::byte*>(buffer->buf), static_cast<std::size_t>(buffer->len)};
-}
 
 PyObject* pair_of(PayloadKind kind, std::span<const std::byte> bytes) {
   // Python takes a null pointer for None.
@@ -99,7 +96,7 @@ PyObject* start_stream(PyObject* self, PyObject* arguments) {
     const auto flags = static_cast<std::uint8_t>(wire::FrameFlags::ReadsStream) |
                        static_cast<std::uint8_t>(wire::FrameFlags::WritesStream);
     core.attend_to_stream(*lease, static_cast<std::uint8_t>(flags), window_bytes);
-    if (Status sent = internal::send_request(*lease, method, payload_of(kind, bytes_of(bytes)));
+    if (Status sent = internal::send_request(*lease, method, payload_of(kind, bytes_in(*bytes)));
         !sent) {
       return std::move(sent).error();
     }
@@ -143,7 +140,7 @@ PyObject* write_item(PyObject* self, PyObject* arguments) {
   const BufferView bytes(payload, PyBUF_SIMPLE);
   if (stream == nullptr || !bytes.held()) return nullptr;
   return outcome(self,
-                 without_gil([&] { return stream->write(payload_of(kind, bytes_of(bytes))); }));
+                 without_gil([&] { return stream->write(payload_of(kind, bytes_in(*bytes))); }));
 }
 
 PyObject* finish_writing(PyObject* self, PyObject* ticket) {
@@ -186,10 +183,10 @@ PyObject* write_floats(PyObject* self, PyObject* arguments) {
   StreamCall* stream = stream_of(self, ticket);
   const BufferView bytes(buffer, PyBUF_SIMPLE);
   if (stream == nullptr || !bytes.held()) return nullptr;
-  const std::uint64_t rows = bytes_of(bytes).size() / sizeof(float) / columns;
+  const std::uint64_t rows = bytes_in(*bytes).size() / sizeof(float) / columns;
   const std::array strides{std::int64_t{sizeof(float)},
                            static_cast<std::int64_t>(columns * sizeof(float))};
-  const Tensor transposed(DType::kFloat32, bytes_of(bytes).data(), Shape(columns, rows), strides);
+  const Tensor transposed(DType::kFloat32, bytes_in(*bytes).data(), Shape(columns, rows), strides);
   return outcome(self, without_gil([&] { return stream->write(transposed); }));
 }
 
@@ -204,7 +201,8 @@ PyObject* nested(PyObject* self, PyObject* arguments) {
   internal::ToolDesk* desk = internal::ToolDesk::serving_here(*of(self).client);
   if (desk == nullptr) return raise(self, Error{.message = "no tool runs on this thread"});
   const Result<OwnedPayload> reply = without_gil([&] {
-    return desk->call_nested(method, payload_of(kind, bytes_of(bytes)), deadline_in(timeout_s), {});
+    return desk->call_nested(method, payload_of(kind, bytes_in(*bytes)), deadline_in(timeout_s),
+                             {});
   });
   return reply ? pair_of(reply->kind(), reply->data()) : raise(self, reply.error());
 }

@@ -39,3 +39,21 @@ def wide(tmp_path) -> Iterator[WorkerPool]:
     """The same with eight slots."""
     with WorkerPool(tmp_path, slots=8) as made:
         yield made
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request, tmp_path) -> str:
+    """Where sessions are kept: in either."""
+    return "memory" if request.param == "memory" else f"sqlite:{tmp_path}/sessions.db"
+
+
+@pytest.fixture
+def sqlite(tmp_path) -> str:
+    return f"sqlite:{tmp_path}/sessions.db"
+
+
+@pytest.fixture
+def two_seats(tmp_path) -> Iterator[WorkerPool]:
+    """A pool for two workers."""
+    with WorkerPool(tmp_path, seats=2) as pool:
+        yield pool

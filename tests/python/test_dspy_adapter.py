@@ -14,7 +14,7 @@ import pytest
 
 from expected_errors import refusal_of
 from slotring import ErrorCode, errors
-from slotring.programs import Programs, Signature, dspy_type, language_model
+from slotring.programs import Programs, dspy_type, language_model
 from slotring.worker_sessions import open_store
 from stand_ins import recorded_dspy
 from stand_ins.lm_server import LmServer

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from expected_errors import failure_of
-from worker_pool import as_payload, wait_until
+from payloads import as_payload
+from worker_pool import wait_until
 
 MODULE = '''
     import asyncio

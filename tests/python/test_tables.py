@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 import slotring
 from slotring import _native
 from expected_errors import failure_of
-from worker_pool import CallFailed, TableBytes, WorkerPool
+from payloads import TableBytes
+from worker_pool import CallFailed, WorkerPool
 
 SCHEMA = """
 namespace shop;

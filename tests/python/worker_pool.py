@@ -11,7 +11,6 @@ wait is for a condition, with a watchdog.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import signal
 import socket
@@ -22,13 +21,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import slotring_harness
+from payloads import TABLE, TableBytes, as_payload, from_payload
 from slotring import _native
 
 WATCHDOG_S = 30.0
-EMPTY, BYTES, VALUE, TENSORS, TABLE = 0, 1, 2, 3, 4
 
 
 class CallFailed(Exception):
@@ -41,54 +40,6 @@ class CallFailed(Exception):
         self.python_type = python_type
         self.traceback = traceback
         self.retryable = retryable
-
-
-class TableBytes(NamedTuple):
-    """A finished FlatBuffers buffer, and its type."""
-
-    type_name: str
-    data: bytes
-
-
-def as_payload(payload: Any) -> tuple[int, bytes]:
-    """bytes as bytes, None as nothing, all else as a value."""
-    if payload is None:
-        return EMPTY, b""
-    if isinstance(payload, (bytes, bytearray)):
-        return BYTES, bytes(payload)
-    return VALUE, _native.to_flexbuffers(payload)
-
-
-@dataclasses.dataclass
-class SentTensor:
-    """A tensor of a reply, as the client sees it."""
-
-    dtype: str
-    shape: list[int]
-    strides: list[int]
-    elements: bytes  # in C order
-    name: str
-    offset: int  # in the payload
-
-
-@dataclasses.dataclass
-class SentTensors:
-    value: Any  # beside them
-    tensors: list[SentTensor]
-
-
-def from_payload(kind: int, data: Any, table_type: str = "") -> Any:
-    if kind == EMPTY:
-        return None
-    if kind == TENSORS:
-        value, tensors = data
-        return SentTensors(
-            _native.from_flexbuffers(value) if value else None,
-            [SentTensor(*tensor) for tensor in tensors],
-        )
-    if kind == TABLE:
-        return TableBytes(table_type, data)
-    return data if kind == BYTES else _native.from_flexbuffers(data)
 
 
 @contextlib.contextmanager

@@ -20,6 +20,11 @@ thread_local ToolDesk::Running* ToolDesk::innermost_ = nullptr;
 
 namespace {
 
+Error late_nested_error() {
+  return Error{ErrorCode::kDeadlineExceeded,
+               "the deadline passed before the nested call was answered"};
+}
+
 Error too_large(const char* what, std::size_t bytes, std::uint64_t most) {
   return Error{ErrorCode::kPayloadTooLarge, std::string(what) + " of " + std::to_string(bytes) +
                                                 " bytes is larger than its call's window takes, " +
@@ -79,6 +84,33 @@ Status ToolDesk::break_off(Error error) {
 
 Status ToolDesk::break_rules(std::string what) {
   return break_off(Error{ErrorCode::kBadFrame, std::move(what)});
+}
+
+// The worker runs a nested call inside the waiting of whatever it had started before. So what is
+// awaited here last depends on nothing that the handlers of those around it ask, and they are
+// known: a question of any other nested call, one that was given up, may come from a handler
+// inside.
+bool ToolDesk::can_wait(const Question& question) const {
+  if (waiting_nested_ == nullptr) return false;
+  if (question.id.within == 0) return true;
+  const Nested* around = waiting_nested_->outer;
+  while (around != nullptr && around->id != question.id.within) around = around->outer;
+  return around != nullptr;
+}
+
+bool ToolDesk::has_due_question() const {
+  return std::any_of(questions_.begin(), questions_.end(),
+                     [this](const Question& question) { return !can_wait(question); });
+}
+
+std::optional<ToolDesk::Question> ToolDesk::take_due_question() {
+  const auto due = std::find_if(questions_.begin(), questions_.end(),
+                                [this](const Question& question) { return !can_wait(question); });
+  if (due == questions_.end()) return std::nullopt;
+  Question question = std::move(*due);
+  questions_.erase(due);
+  question_bytes_ -= question.argument.data().size();
+  return question;
 }
 
 Status ToolDesk::handle_next(const Lease& lease) {
@@ -156,7 +188,7 @@ Result<ToolReply> ToolDesk::run(const Lease& lease, const Question& question) {
     explicit Scope(Running& tool) { innermost_ = &tool; }
     ~Scope() { innermost_ = innermost_->outer; }
   } scope(running);
-  return call_tool(*tool, ToolCall(name, argument, gone, deadline));
+  return call_tool(*tool, ToolCall(question.tool, question.argument, gone, question.deadline));
 }
 
 bool ToolDesk::await_room(const Lease& lease, std::uint64_t bytes) {

@@ -36,6 +36,11 @@ namespace slotring::internal {
 class ClientCore;
 class LanePayload;
 
+// How many questions, and how many bytes of their arguments, may wait for a tool that runs; more
+// are answered with POOL_SATURATED, for a worker that keeps no measure.
+inline constexpr std::size_t kMaxWaitingQuestions = 4096;
+inline constexpr std::size_t kMaxWaitingQuestionBytes = std::size_t{256} << 20;
+
 class ToolDesk {
  public:
   // Both outlive this.
@@ -82,6 +87,12 @@ class ToolDesk {
   };
   static thread_local Running* innermost_;
 
+  // Whether handle_next() has something to do.
+  bool has_next() const { return lanes_->tools_in.ready() || has_due_question(); }
+  bool has_due_question() const;
+  std::optional<Question> take_due_question();
+  // Whether nothing that is awaited now depends on its answer.
+  bool can_wait(const Question& question) const;
   // Each error of these is one of the call, and is kept: see break_off().
   Status handle_next(const Lease& lease);
   Status take_question(const Lease& lease, const shm::LaneFrame& frame);

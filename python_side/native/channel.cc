@@ -89,7 +89,7 @@ Status Channel::await_once(const std::function<bool()>& done, MonotonicNs deadli
   // Before the wait, which is over at once while the caller sends on.
   if (!done()) {
     if (server_->seat().cancelled(*call_)) return gone();
-    if (passed(deadline)) {
+    if (shm::has_passed(deadline)) {
       return Error{ErrorCode::kDeadlineExceeded, "the call's deadline has passed"};
     }
   }

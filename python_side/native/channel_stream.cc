@@ -13,6 +13,7 @@ using shm::LaneFrameKind;
 
 namespace {
 
+constexpr char kItemText[] = "an item of the stream";
 constexpr char kNoReader[] =
     "the handler streams, and its caller reads no stream: it must use Client::stream()";
 
@@ -48,14 +49,16 @@ bool Channel::try_send_bytes(PyObject* item) {
 Status Channel::send(PyObject* item) {
   if (Status may = may_send(); !may) return may;
   if (try_send_bytes(item)) return Done{};
-  LaneSink sink(*this, lanes().stream_out, /*with_envelope=*/false, LaneSink::Full::kWaits);
+  LaneSink sink(*this, lanes().stream_out, /*with_envelope=*/false, LaneSink::Full::kWaits,
+                kItemText);
   return send_to(sink, item);
 }
 
 Result<bool> Channel::try_send(PyObject* item) {
   if (Status may = may_send(); !may) return std::move(may).error();
   if (try_send_bytes(item)) return true;
-  LaneSink sink(*this, lanes().stream_out, /*with_envelope=*/false, LaneSink::Full::kFails);
+  LaneSink sink(*this, lanes().stream_out, /*with_envelope=*/false, LaneSink::Full::kFails,
+                kItemText);
   Status sent = send_to(sink, item);
   if (sent) return true;
   if (sink.was_full()) return false;

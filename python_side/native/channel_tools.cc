@@ -25,11 +25,12 @@ Result<std::uint64_t> Channel::ask(std::string_view tool, PyObject* argument,
   if (Status entered = enter(); !entered) return std::move(entered).error();
   if (tools_error_) return *tools_error_;
   shm::LaneWriter& lane = lanes().tools_out;
-  LaneSink sink(*this, lane, /*with_envelope=*/true, LaneSink::Full::kWaits);
+  LaneSink sink(*this, lane, /*with_envelope=*/true, LaneSink::Full::kWaits,
+                "the argument of the tool", tool);
   const Result<WrittenReply> written = write_frame(server_->replies(), sink, argument);
   if (!written) return written.error();
-  const std::uint64_t number = ++last_question_;
-  shm::FrameHead head = lane_head(*call_, number);
+  const std::uint32_t number = ++last_question_;
+  shm::FrameHead head = lane_head(*call_, layout::ToolCallId{running_, number}.pack());
   head.kind = written->kind;
   head.deadline_ns = shm::earlier(deadline, call_->head.deadline_ns);
   shm::RareHead rare = written->parts();
@@ -76,7 +77,9 @@ void Channel::release_tools() {
 
 // An error, only when a signal's handler raised an exception.
 Status Channel::serve_tools() {
-  while (server_ != nullptr && tools_ready()) {
+  // Not more than fit at once: a caller that sends without an end must not keep the handler from
+  // looking at its time.
+  for (std::uint32_t i = 0; i < layout::kToolEntries && server_ != nullptr && tools_ready(); ++i) {
     Result<shm::LaneFrame> frame = lanes().tools_in.next();
     if (!frame) {
       tools_error_ = std::move(frame).error();
@@ -92,7 +95,7 @@ Status Channel::serve_tools() {
 }
 
 void Channel::take_answer(const shm::Frame& frame) {
-  const auto question = questions_.find(frame.head.call_id);
+  const auto question = questions_.find(layout::ToolCallId::unpack(frame.head.call_id).number);
   // One that nobody waits for any more.
   if (question != questions_.end() && !question->second.answer) {
     std::optional<Error> error = shm::error_of(frame);
@@ -126,7 +129,10 @@ Status Channel::serve_nested(const shm::Frame& frame) {
                                                " deep; does a tool call the method that asks it?"});
   }
   ++nested_;
+  const std::uint32_t outer =
+      std::exchange(running_, static_cast<std::uint32_t>(nested.head.call_id));
   const Result<Ref> result = server_->run_nested(nested, *std::move(argument), self_);
+  running_ = outer;
   --nested_;
   return send_nested_reply(nested.head.call_id, result);
 }
@@ -136,7 +142,8 @@ Status Channel::serve_nested(const shm::Frame& frame) {
 Status Channel::send_nested_reply(std::uint64_t number, const Result<Ref>& result) {
   if (server_ == nullptr || server_->seat().cancelled(*call_)) return Done{};
   shm::LaneWriter& lane = lanes().tools_out;
-  LaneSink sink(*this, lane, /*with_envelope=*/true, LaneSink::Full::kWaits);
+  LaneSink sink(*this, lane, /*with_envelope=*/true, LaneSink::Full::kWaits,
+                "the reply to the call of a tool");
   shm::FrameHead head = lane_head(*call_, number);
   const Result<WrittenReply> written =
       result ? write_frame(server_->replies(), sink, result->get()) : result.error();

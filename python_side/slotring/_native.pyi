@@ -249,9 +249,8 @@ class Worker:
     def listen(self) -> None:
         """Makes ``event_fd`` readable for each request or interrupt, until end_listening()."""
     def end_listening(self) -> None: ...
-    def heard(self) -> int:
-        """Empties ``event_fd``. Look at what there is after that. Returns a bit for each slot of
-        this worker that was rung for since."""
+    def heard(self) -> None:
+        """Empties ``event_fd``. Look at what there is after that."""
     @property
     def event_fd(self) -> int:
         """Readable when heard() has something to tell."""

@@ -115,12 +115,13 @@ void answer_talk(shm::WorkerSeat& seat, const RunningCall& call, Record& record,
     record.expect(*item == item_text(i), "a worker got an item twice, or a wrong one");
     mark();
     const std::string number = std::to_string(i);
-    const std::string answer = call_tool(seat, call, "up", number, static_cast<std::uint64_t>(i),
-                                         [&](const std::string& nested) {
-                                           record.expect(nested == number, "a wrong nested call");
-                                           mark();
-                                           return "down " + nested;
-                                         });
+    const std::string answer =
+        call_tool(seat, call, "up", number, {0, static_cast<std::uint32_t>(i)},
+                  [&](const std::string& nested, auto /*id*/) {
+                    record.expect(nested == number, "a wrong nested call");
+                    mark();
+                    return "down " + nested;
+                  });
     if (answer == "gone") break;
     record.expect(answer == "down " + number, "a worker got the answer: " + answer);
     mark();

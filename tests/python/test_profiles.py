@@ -11,8 +11,9 @@ import types
 
 import pytest
 
+from expected_errors import failure_of
 from slotring.loop import LoopServer
-from worker_pool import WATCHDOG_S, CallFailed, wait_until
+from worker_pool import WATCHDOG_S, CallFailed, WorkerPool, wait_until
 
 THREADS = ("--profile", "threads", "--threads", "3")
 ASYNCIO = ("--profile", "asyncio")

@@ -34,7 +34,7 @@ void write_config(const std::string& file, const std::string& folder,
   config << "[log]\nlevel = \"warning\"\n";
   for (const PoolShape& pool : pools) {
     config << "\n[pool." << pool.name << "]\nmodule = \"bench_worker\"\nworkers = " << pool.workers
-           << "\nsocket = \"" << folder << "/" << pool.name << ".sock\"\nkept_bytes = \"32 MiB\"\n"
+           << "\nsocket = \"" << folder << "/" << pool.name << ".sock\"\n"
            << "env = { SLOTRING_BENCH_STREAM_FRAMES = \"" << kStreamFrames << "\" }\n";
   }
 }

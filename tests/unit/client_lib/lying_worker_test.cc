@@ -16,7 +16,7 @@
 #include "tests/support/local_supervisor.h"
 #include "tests/support/random_source.h"
 #include "tests/support/seat_lanes.h"
-#include "tests/support/seat_thread.h"
+#include "tests/support/local_pool.h"
 
 namespace slotring {
 namespace {

@@ -12,6 +12,9 @@ namespace {
 // What a futex sleep and wake cost on common machines; within a factor of two is enough for the
 // bound.
 constexpr std::uint64_t kSleepCostNs = 20'000;
+// Between caches and memory of common machines; the cap is what a few MiB take.
+constexpr std::uint64_t kBytesCopiedMeanwhile = 128 * 1024;
+constexpr std::uint64_t kMostSleeps = 16;
 
 std::uint32_t measure_spins() {
   if (sysconf(_SC_NPROCESSORS_ONLN) < 2) return 0;
@@ -38,6 +41,12 @@ void yield_cpu() { sched_yield(); }
 std::uint32_t spins_worth_a_sleep() {
   static const std::uint32_t spins = measure_spins();
   return spins;
+}
+
+std::uint32_t spins_worth_copying(std::uint64_t bytes) {
+  const std::uint64_t most = kMostSleeps * kBytesCopiedMeanwhile;
+  return static_cast<std::uint32_t>(spins_worth_a_sleep() * std::min(bytes, most) /
+                                    kBytesCopiedMeanwhile);
 }
 
 }  // namespace slotring::shm

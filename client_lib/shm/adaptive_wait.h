@@ -13,6 +13,7 @@
 #define SLOTRING_CLIENT_LIB_SHM_ADAPTIVE_WAIT_H_
 
 #include <cstdint>
+#include <utility>
 
 #include "client_lib/shm/futex.h"
 
@@ -22,6 +23,10 @@ void cpu_pause();
 void yield_cpu();
 // How many cpu_pause() make up the time that a sleep and a wake take. Measured once a process.
 std::uint32_t spins_worth_a_sleep();
+// How many more of them pass while somebody copies `bytes`, about; 0 where spinning never pays.
+std::uint32_t spins_worth_copying(std::uint64_t bytes);
+// A copy of fewer bytes takes no longer than a wait spins anyway.
+inline constexpr std::uint64_t kLongCopyBytes = 64 * 1024;
 
 // Whether one means of waiting pays.
 class LearnedTries {
@@ -51,11 +56,17 @@ class AdaptiveWait {
  public:
   AdaptiveWait() : spins_(spins_worth_a_sleep()), yields_(kYields) {}
 
+  // What the next wait is for comes after the peer has copied `bytes`: work that is known, so that
+  // wait may spin for as much longer, and costs at most twice what the copy does.
+  void expect_copy(std::uint64_t bytes) { copy_spins_ = spins_worth_copying(bytes); }
+
   // Returns true as soon as done() is, false when `deadline` passed before. sleep() blocks until
   // something may have changed or the deadline passed, and may return early.
   template <class Done, class Sleep>
   bool wait(Done done, Sleep sleep, MonotonicNs deadline) {
-    if (try_for(spins_, done, cpu_pause) || try_for(yields_, done, yield_cpu)) return true;
+    const std::uint32_t longer = std::exchange(copy_spins_, 0);
+    if (try_for(spins_, longer, done, cpu_pause)) return true;
+    if (try_for(yields_, 0, done, yield_cpu)) return true;
     while (!done()) {
       if (has_passed(deadline)) return false;
       sleep();
@@ -67,8 +78,9 @@ class AdaptiveWait {
   static constexpr std::uint32_t kYields = 4;
 
   template <class Done, class Pause>
-  static bool try_for(LearnedTries& tries, Done done, Pause pause) {
-    const std::uint32_t most = tries.next();
+  static bool try_for(LearnedTries& tries, std::uint32_t longer, Done done, Pause pause) {
+    std::uint32_t most = tries.next();
+    if (most > 0) most += longer;
     for (std::uint32_t i = 0; i < most; ++i) {
       if (done()) {
         tries.hit();
@@ -82,6 +94,7 @@ class AdaptiveWait {
 
   LearnedTries spins_;
   LearnedTries yields_;
+  std::uint32_t copy_spins_ = 0;
 };
 
 }  // namespace slotring::shm

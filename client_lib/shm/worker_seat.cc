@@ -216,7 +216,11 @@ Status WorkerSeat::reply(const RunningCall& call, wire::PayloadKind kind, std::u
   FrameHead head = call.head;
   head.kind = kind;
   Status committed = writer(call.slot).commit(head, bytes, parts);
-  if (committed) let_go(call, ErrorCategory::kNone);
+  if (!committed) return committed;
+  let_go(call, ErrorCategory::kNone);
+  // The caller reads the reply, and writes as much as before for its next call.
+  const std::uint64_t copied = bytes + call.payload.size();
+  if (copied >= kLongCopyBytes) waiting_.expect_copy(copied);
   return committed;
 }
 

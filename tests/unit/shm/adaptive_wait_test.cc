@@ -71,6 +71,20 @@ TEST_F(AdaptiveWaitTest, NeverSleepsForWhatIsDoneAfterALook) {
   EXPECT_EQ(sleeps_, 0);
 }
 
+TEST_F(AdaptiveWaitTest, SpinsLongerInOneWaitForWhatIsBeingCopied) {
+  const auto count_looks = [this] {
+    int looks = 0;
+    sleeps_ = 0;
+    waiting_.wait([&] { return ++looks, sleeps_ == 1; }, [this] { ++sleeps_; }, kNever);
+    return looks;
+  };
+  const int usual = count_looks();
+  waiting_.expect_copy(1 << 20);
+  EXPECT_EQ(count_looks(), usual + static_cast<int>(spins_worth_copying(1 << 20)));
+  EXPECT_EQ(count_looks(), usual);
+  EXPECT_EQ(spins_worth_copying(1 << 20), 8 * spins_worth_a_sleep());
+}
+
 TEST_F(AdaptiveWaitTest, SleepsForWhatTakesLong) {
   EXPECT_TRUE(waiting_.wait([this] { return sleeps_ == 3; }, [this] { ++sleeps_; }, kNever));
   EXPECT_EQ(sleeps_, 3);

@@ -49,7 +49,7 @@ TEST(Config, AModuleIsEnough) {
   EXPECT_EQ(pool.python, "/usr/bin/python3");
   EXPECT_THAT(pool.python_path, ElementsAre("/etc/slotring/"));
   EXPECT_EQ(pool.geometry(),
-            (layout::Geometry{1, 4, 256, 1024, 64 << 20, 256 << 10, 4 << 20, 1024}));
+            (layout::Geometry{1, 4, 256, 1024, 64 << 20, 256 << 10, 20 << 20, 1024}));
   EXPECT_TRUE(layout::is_valid(pool.geometry()));
   EXPECT_FALSE(pool.lets_others_in());
   EXPECT_FALSE(pool.elastic());

@@ -30,6 +30,7 @@ Seat::Seat(const PoolSide& pool, shm::SeatIndex index)
       log_(pool.log_output.make_log(name_)),
       // Of the last worker that an earlier supervisor started here, if there was one.
       word_(pool.memory.segment().seat_word(index)),
+      profile_(layout::ProfileWord::unpack(record_.profile.load(std::memory_order_relaxed))),
       generation_(word_.generation),
       predecessor_{record_.pid.load(std::memory_order_relaxed),
                    record_.pid_start_time.load(std::memory_order_relaxed)},
@@ -184,7 +185,7 @@ Status Seat::take_on(LaunchedProcess process) {
   }
   record_.pid_start_time.store(process.start_time, std::memory_order_relaxed);
   record_.pid.store(worker->pid, std::memory_order_relaxed);
-  record_.profile.store(profile_word(pool_.config).pack(), std::memory_order_relaxed);
+  set_profile(profile_word(pool_.config));
   worker->log->info("started, generation {}", generation_);
   worker_ = std::move(worker);
   return Done{};
@@ -299,12 +300,17 @@ void Seat::set_word(SeatState state, bool returns) {
   pool_.slots.wake_wanting(index_);
 }
 
+void Seat::set_profile(layout::ProfileWord profile) {
+  profile_ = profile;
+  record_.profile.store(profile.pack(), std::memory_order_relaxed);
+}
+
 shm::PoolTruth::Seat Seat::truth() const {
   if (!worker_ && walked_ != generation_) {
-    return {word_, predecessor_.pid, predecessor_.start_time};
+    return {word_, predecessor_.pid, predecessor_.start_time, profile_};
   }
-  if (!worker_) return {word_, 0, 0};
-  return {word_, worker_->pid, worker_->start_time};
+  if (!worker_) return {word_, 0, 0, profile_};
+  return {word_, worker_->pid, worker_->start_time, profile_};
 }
 
 milliseconds Seat::ready_for() const {

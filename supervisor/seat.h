@@ -117,6 +117,7 @@ class Seat {
   void on_timeout();
 
   void set_word(SeatState state, bool returns = false);
+  void set_profile(layout::ProfileWord profile);
   std::chrono::milliseconds ready_for() const;
 
   const PoolSide& pool_;
@@ -128,7 +129,8 @@ class Seat {
   SeatPhase phase_ = SeatPhase::kVacant;
   std::deque<SeatEvent> events_;  // those that actions raise wait for the actions' end
   bool dispatching_ = false;
-  layout::SeatWord word_;  // as it is in the segment
+  layout::SeatWord word_;        // as it is in the segment
+  layout::ProfileWord profile_;  // the same
   std::uint32_t generation_;
   const shm::ProcessIdentity predecessor_;  // the last worker of an earlier supervisor
   std::uint32_t walked_ = 0;  // the last generation whose slots this supervisor has walked

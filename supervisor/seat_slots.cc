@@ -57,7 +57,7 @@ Status Seat::ensure_walked() {
 std::uint32_t Seat::walk_slots(bool last) {
   const std::uint32_t lost = shm::reclaim_worker(pool_.slots, index_, generation_, last);
   record_.pid.store(0, std::memory_order_relaxed);
-  record_.profile.store(layout::ProfileWord{}.pack(), std::memory_order_relaxed);
+  set_profile({});
   walked_ = generation_;
   // Release: whoever finds this recorded finds the slots walked.
   record_.walked.store(generation_, std::memory_order_release);

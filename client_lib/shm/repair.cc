@@ -120,7 +120,8 @@ class Repairer {
       // That of a worker that is gone stays as it was.
       const bool start_time =
           truth.pid != 0 && restore(record.pid_start_time, truth.pid_start_time);
-      done_.seats += word || pid || start_time;
+      const bool profile = restore(record.profile, truth.profile.pack());
+      done_.seats += word || pid || start_time || profile;
     }
   }
 

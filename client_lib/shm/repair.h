@@ -40,6 +40,7 @@ struct PoolTruth {
     layout::SeatWord word;
     std::int32_t pid = 0;
     std::uint64_t pid_start_time = 0;
+    layout::ProfileWord profile = {};
   };
   struct Client {
     bool attached = false;

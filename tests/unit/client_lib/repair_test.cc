@@ -116,6 +116,7 @@ TEST_F(RepairTest, WritesHeaderMethodsSeatsAndClientsAgain) {
   header.supervisor_pid.store(-1);
   pool_.segment().method(2).bytes = 255;
   pool_.segment().seat(0).word.store(~std::uint64_t{0});
+  pool_.segment().seat(0).profile.store(~0u);
   pool_.segment().client(0).epoch.store(99);
   pool_.segment().client(3).state.store(1);
   const shm::Repairs mended = repair();
@@ -124,6 +125,7 @@ TEST_F(RepairTest, WritesHeaderMethodsSeatsAndClientsAgain) {
   EXPECT_EQ(header.method_count.load(), 2u);
   EXPECT_EQ(shm::load_name(pool_.segment().method(2)), "ping");
   EXPECT_EQ(pool_.segment().seat_word(0).state, SeatState::kReady);
+  EXPECT_EQ(pool_.segment().seat(0).profile.load(), 0u);
   EXPECT_EQ(repair().total(), 0u);
 }
 

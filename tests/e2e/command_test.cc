@@ -67,7 +67,9 @@ TEST_F(Command, StatusShowsWorkersSlotsRingsAndClients) {
 TEST_F(Command, StatusShowsHowEachWorkerServes) {
   const Finished status = command(pool, {"status", "--json"});
   ASSERT_EQ(status.status, 0) << status.err;
-  for (const nlohmann::json& worker : nlohmann::json::parse(status.out).at("workers")) {
+  const nlohmann::json seen = nlohmann::json::parse(status.out);
+  EXPECT_FALSE(seen.at("workers").empty());
+  for (const nlohmann::json& worker : seen.at("workers")) {
     EXPECT_EQ(worker.at("profile"), "threads");
     EXPECT_EQ(worker.at("threads"), 2);
   }

@@ -13,10 +13,10 @@
 #include "client_lib/stream_call.h"
 #include "slotring/client.h"
 #include "tests/support/effort.h"
+#include "tests/support/local_pool.h"
 #include "tests/support/local_supervisor.h"
 #include "tests/support/random_source.h"
 #include "tests/support/seat_lanes.h"
-#include "tests/support/local_pool.h"
 
 namespace slotring {
 namespace {

@@ -1,5 +1,7 @@
 // The audit of the session table: what the dead left half done, and what a hostile peer wrote.
 
+#include "client_lib/shm/session_audit.h"
+
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -10,7 +12,6 @@
 #include <gtest/gtest.h>
 
 #include "client_lib/shm/repair.h"
-#include "client_lib/shm/session_audit.h"
 #include "client_lib/shm/session_table.h"
 #include "tests/support/effort.h"
 #include "tests/support/random_source.h"

@@ -162,6 +162,9 @@ inline Result<Lease> submit(internal::ClientCore& client, std::string_view text,
 }
 
 inline std::string text_of(const ReplyView& reply) { return std::string(reply.text()); }
+inline std::string text_of(const shm::RunningCall& call) {
+  return {reinterpret_cast<const char*>(call.payload.data()), call.payload.size()};
+}
 
 }  // namespace slotring::testing
 

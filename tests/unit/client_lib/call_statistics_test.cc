@@ -40,7 +40,7 @@ class FailingWorker {
 
  private:
   static void answer(shm::WorkerSeat& seat, const shm::RunningCall& call) {
-    const std::string text(reinterpret_cast<const char*>(call.payload.data()), call.payload.size());
+    const std::string text = testing::text_of(call);
     const int code = std::atoi(text.c_str());
     if (code == 0) {
       testing::EchoWorker::echo(seat, call);

@@ -36,10 +36,6 @@ using testing::send_item;
 using testing::WorkerSeat;
 using namespace std::chrono_literals;
 
-std::string argument_of(const RunningCall& call) {
-  return {reinterpret_cast<const char*>(call.payload.data()), call.payload.size()};
-}
-
 void wait_until_gone(WorkerSeat& seat, const RunningCall& call) {
   (void)testing::await_caller(seat, call, [] { return false; });
   seat.fail(call, Error{});
@@ -252,7 +248,7 @@ class LaneLiesTest : public LyingLanesTest, public ::testing::WithParamInterface
 
 TEST_P(LaneLiesTest, EndTheirCallAndNothingElse) {
   const SeatThread worker(pool_, [this](WorkerSeat& seat, const RunningCall& call) {
-    if (argument_of(call) == "honest") return reply_text(seat, call, "good");
+    if (testing::text_of(call) == "honest") return reply_text(seat, call, "good");
     GetParam().tell(header(call.slot), call.word.generation);
     seat.tell_caller(call);
     wait_until_gone(seat, call);

@@ -41,7 +41,7 @@ std::string text_of(const ReplyView& item) { return testing::text_of(item); }
 
 // "3" is "0", "1", "2", and then "done".
 void count_up(WorkerSeat& seat, const RunningCall& call) {
-  const std::string wanted(reinterpret_cast<const char*>(call.payload.data()), call.payload.size());
+  const std::string wanted = testing::text_of(call);
   for (int i = 0; i < std::stoi(wanted); ++i) {
     if (!send_item(seat, call, std::to_string(i))) break;
   }

@@ -33,13 +33,9 @@ using ::testing::StartsWith;
 using testing::WorkerSeat;
 using namespace std::chrono_literals;
 
-std::string argument_of(const RunningCall& call) {
-  return {reinterpret_cast<const char*>(call.payload.data()), call.payload.size()};
-}
-
 // A handler that gives its argument to the tool "up" and returns what that answers.
 void ask_up(WorkerSeat& seat, const RunningCall& call) {
-  reply_text(seat, call, call_tool(seat, call, "up", argument_of(call)));
+  reply_text(seat, call, call_tool(seat, call, "up", testing::text_of(call)));
 }
 
 // The same, where nested calls of the tool are run at once, and ask the tool in their turn, until
@@ -53,7 +49,7 @@ std::string descend(WorkerSeat& seat, const RunningCall& call, const std::string
                    });
 }
 void ask_down(WorkerSeat& seat, const RunningCall& call) {
-  reply_text(seat, call, descend(seat, call, argument_of(call), 0));
+  reply_text(seat, call, descend(seat, call, testing::text_of(call), 0));
 }
 
 class ToolsTest : public ::testing::Test {
@@ -306,7 +302,7 @@ class LyingWorker : public ToolsTest, public ::testing::WithParamInterface<Lie> 
 
 TEST_P(LyingWorker, MakesThisCallFailAndNothingElse) {
   const SeatThread worker(pool_, [](WorkerSeat& seat, const RunningCall& call) {
-    if (argument_of(call) == "honest") return reply_text(seat, call, "good");
+    if (testing::text_of(call) == "honest") return reply_text(seat, call, "good");
     testing::send_frame(seat, call, seat.lanes(call).tools_out, GetParam().kind, "x",
                         {.call_id = 77, .generation = call.word.generation},
                         {.method_name = GetParam().tool});

@@ -34,9 +34,7 @@ class WorkerSeatTest : public ::testing::Test {
                 std::string_view method = "echo") {
     return submit(*client_, text, deadline, method).value();
   }
-  static std::string text(const RunningCall& call) {
-    return {reinterpret_cast<const char*>(call.payload.data()), call.payload.size()};
-  }
+  static std::string text(const RunningCall& call) { return testing::text_of(call); }
 
   LocalPool pool_;
   std::unique_ptr<internal::ClientCore> client_ = pool_.client();

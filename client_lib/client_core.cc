@@ -198,7 +198,7 @@ Status ClientCore::submit(Lease& lease, std::string_view method, PayloadKind kin
                                                   " bytes where request() granted " +
                                                   std::to_string(lease.granted_bytes_)};
   }
-  if (method.empty() || method.size() > layout::kMaxNameBytes) {
+  if (!shm::is_name(method)) {
     return misuse("a method's name has 1 to 63 bytes");
   }
   if ((kind == PayloadKind::kTable) == parts.table_type.empty()) {

@@ -18,7 +18,7 @@ Result<std::uint64_t> Channel::ask(std::string_view tool, PyObject* argument,
                                                  std::string(tool) +
                                                  "': it must give them with Client::add_tool()"};
   }
-  if (tool.empty() || tool.size() > layout::kMaxNameBytes) {
+  if (!shm::is_name(tool)) {
     return Error{ErrorCode::kInvalidArgument,
                  "a tool's name takes 1 to " + std::to_string(layout::kMaxNameBytes) + " bytes"};
   }

@@ -118,6 +118,10 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
   static shm::MonotonicNs deadline_of(const Lease& lease) { return lease.deadline_ns_; }
   static std::uint32_t generation_of(const Lease& lease) { return lease.generation_; }
   static bool stop_requested(const Lease& lease) { return lease.stop_.stop_requested(); }
+  // Whether its caller is not to wait any longer.
+  static bool is_given_up(const Lease& lease) {
+    return stop_requested(lease) || shm::has_passed(lease.deadline_ns_);
+  }
 
   // Tools. Calls that are submitted later answer to it. Errors: those of Client::add_tool().
   Status add_tool(std::string_view name, Tool tool);

@@ -28,11 +28,6 @@ void StreamCall::release_read() {
   core_->tell_worker(lease_);
 }
 
-bool StreamCall::is_late() const {
-  const shm::MonotonicNs deadline = ClientCore::deadline_of(lease_);
-  return ClientCore::stop_requested(lease_) || shm::has_passed(deadline);
-}
-
 Result<std::optional<ReplyView>> StreamCall::next() {
   if (!core_->is_own_process()) [[unlikely]]
     return core_->check_process().error();
@@ -45,7 +40,7 @@ Result<std::optional<ReplyView>> StreamCall::next() {
       // than what was there can come: a worker that sends on gets no room, and breaks the rules.
       if (!outcome_ && batch_is_read()) {
         release_read();
-        if (is_late()) return conclude(WaitEnd::kGivenUp);
+        if (ClientCore::is_given_up(lease_)) return conclude(WaitEnd::kGivenUp);
       }
       Result<std::optional<ReplyView>> item = take();
       if (!item || *item) return item;
@@ -111,7 +106,7 @@ StreamCall::WaitEnd StreamCall::await_item() {
       return has_item() || (desk_ != nullptr && desk_->pending());
     });
     if (end != WaitEnd::kReady) return end;
-    if (is_late()) return WaitEnd::kGivenUp;
+    if (ClientCore::is_given_up(lease_)) return WaitEnd::kGivenUp;
     if (has_item()) return end;
     if (!desk_->attend(lease_)) return WaitEnd::kBroken;
   }

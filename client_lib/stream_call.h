@@ -55,7 +55,6 @@ class StreamCall {
 
   void release_read();
   bool batch_is_read() const;
-  bool is_late() const;
   std::optional<ReplyView> try_take_plain();
   // The item that is there; nothing when that was the end of them.
   Result<std::optional<ReplyView>> take();

@@ -62,7 +62,7 @@ Status StreamCall::await_room(std::uint64_t bytes, bool with_envelope) {
   shm::LaneWriter& out = lanes_->stream_out;
   // Also of a writer that never waits.
   const bool look = ++writes_ % kBatchFrames == 0;
-  if (ClientCore::stop_requested(lease_) || (look && is_late())) {
+  if (ClientCore::stop_requested(lease_) || (look && ClientCore::is_given_up(lease_))) {
     return core_->given_up_error(lease_);
   }
   if (look && !core_->is_under_way(lease_)) return ended();
@@ -77,7 +77,7 @@ Status StreamCall::await_room(std::uint64_t bytes, bool with_envelope) {
     if (closing()) return ended();
     if (has_room()) return Done{};
     if (Status attended = desk_->attend(lease_); !attended) return attended;
-    if (is_late()) return core_->given_up_error(lease_);
+    if (ClientCore::is_given_up(lease_)) return core_->given_up_error(lease_);
   }
 }
 

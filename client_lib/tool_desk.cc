@@ -59,15 +59,12 @@ Status ToolDesk::attend(const Lease& lease) {
   for (;;) {
     Status handled = Done{};
     // What a frame says may take as long as its tool does.
-    while (handled && has_next() && !ClientCore::stop_requested(lease) &&
-           !has_passed(ClientCore::deadline_of(lease))) {
+    while (handled && has_next() && !ClientCore::is_given_up(lease)) {
       handled = handle_next(lease);
     }
     {
       const std::scoped_lock lock(look_);
-      const bool over = ClientCore::stop_requested(lease) ||
-                        has_passed(ClientCore::deadline_of(lease)) || !handled;
-      if (!over && has_next()) continue;
+      if (handled && !ClientCore::is_given_up(lease) && has_next()) continue;
       attended_ = false;
     }
     // Others may wait, who are to know.

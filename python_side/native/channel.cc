@@ -86,17 +86,19 @@ Status Channel::await(const std::function<bool()>& done) {
 
 Status Channel::await_once(const std::function<bool()>& done, MonotonicNs deadline) {
   using CallerWait = shm::WorkerSeat::CallerWait;
-  // Before the wait, which is over at once while the caller sends on.
-  if (!done()) {
-    if (server_->seat().cancelled(*call_)) return gone();
-    if (shm::has_passed(deadline)) {
-      return Error{ErrorCode::kDeadlineExceeded, "the call's deadline has passed"};
-    }
+  CallerWait ended = CallerWait::kDone;
+  // Looked at before the wait, which is over at once while the caller sends on.
+  const bool waits = !done();
+  if (waits && server_->seat().cancelled(*call_)) {
+    ended = CallerWait::kGone;
+  } else if (waits && shm::has_passed(deadline)) {
+    ended = CallerWait::kDeadline;
+  } else {
+    waiting_ = true;
+    ended = server_->await_caller(
+        *call_, [&] { return done() || tools_ready(); }, deadline);
+    waiting_ = false;
   }
-  waiting_ = true;
-  const CallerWait ended = server_->await_caller(
-      *call_, [&] { return done() || tools_ready(); }, deadline);
-  waiting_ = false;
   switch (ended) {
     case CallerWait::kDone:
       return Done{};

@@ -59,10 +59,14 @@ std::optional<ReplyView> StreamCall::try_take_plain() {
   }
   const auto item = lanes_->stream_in.try_next_item();
   if (!item) return std::nullopt;
-  ++unreleased_frames_;
-  ++items_since_wait_;
-  unreleased_bytes_ += item->payload.size();
+  count_read(item->payload.size());
   return ReplyView{.kind = static_cast<PayloadKind>(item->kind), .bytes = item->payload};
+}
+
+void StreamCall::count_read(std::uint64_t bytes) {
+  ++unreleased_frames_;
+  unreleased_bytes_ += bytes;
+  ++frames_since_wait_;
 }
 
 bool StreamCall::batch_is_read() const {
@@ -72,8 +76,7 @@ bool StreamCall::batch_is_read() const {
 Result<std::optional<ReplyView>> StreamCall::take() {
   const Result<shm::LaneFrame> frame = lanes_->stream_in.next();
   if (!frame) return end_with(frame.error());
-  ++unreleased_frames_;
-  unreleased_bytes_ += frame->frame.payload.size();
+  count_read(frame->frame.payload.size());
   if (frame->kind == LaneFrameKind::kEnd) {
     items_ended_ = true;
     return std::optional<ReplyView>();
@@ -90,8 +93,8 @@ Result<std::optional<ReplyView>> StreamCall::take() {
 // A reader at its writer's heels has the lines of each frame go back and forth between two cores;
 // one that looks a moment later finds several frames, where more are on their way.
 void StreamCall::fall_behind() {
-  if (lagged_) items_since_wait_ >= kWorthLagging ? lag_.hit() : lag_.miss();
-  items_since_wait_ = 0;
+  if (lagged_) frames_since_wait_ >= kWorthLagging ? lag_.hit() : lag_.miss();
+  frames_since_wait_ = 0;
   const std::uint32_t pauses = lag_.next();
   lagged_ = pauses > 0;
   for (std::uint32_t i = 0; i < pauses; ++i) shm::cpu_pause();

@@ -54,6 +54,7 @@ class StreamCall {
   static constexpr std::uint32_t kBatchFrames = layout::kStreamEntries / 4;
 
   void release_read();
+  void count_read(std::uint64_t bytes);
   bool batch_is_read() const;
   std::optional<ReplyView> try_take_plain();
   // The item that is there; nothing when that was the end of them.
@@ -90,10 +91,10 @@ class StreamCall {
   std::optional<Result<ReplyView>> outcome_;
   bool finished_ = false;
   shm::AdaptiveWait reading_;
-  // Before it waits: whether a moment's lag brings at least so many items is learned.
+  // Before it waits: whether a moment's lag brings at least so many frames is learned.
   static constexpr std::uint32_t kWorthLagging = 4;
   shm::LearnedTries lag_{shm::spins_worth_a_sleep() / 8};
-  std::uint32_t items_since_wait_ = 0;
+  std::uint32_t frames_since_wait_ = 0;
   bool lagged_ = false;
 
   // Of the writing end.

@@ -23,8 +23,7 @@ Result<Ref> ReplyArrays::empty(const shm::RunningCall& call, DType dtype, const 
                      (before == 0 ? "a reply has room for " : "the reply has room left for ") +
                      std::to_string(left) +
                      " bytes of arrays and what describes them (raise slot_bytes in the pool's "
-                     "configuration, or send it "
-                     "in parts)"};
+                     "configuration, or send it in parts)"};
   }
   Result<std::span<std::byte>> payload = grow(call, offset - before + *bytes);
   if (!payload) return std::move(payload).error();

@@ -58,16 +58,17 @@ void ask_for_ever(WorkerSeat& seat, const RunningCall& call) {
 
 constexpr LaneFlags kPlainItem{1, LaneFrameKind::kItem};
 
-// One frame in each lane, of the kind that belongs there.
+// One frame in each lane, of the kind that belongs there; `frames` is what the counts say.
 void describe(layout::AreaHeader& own, std::uint32_t generation, PayloadExtent payload,
-              std::uint32_t envelope_at, std::uint16_t envelope_bytes, LaneFlags flags) {
+              std::uint32_t envelope_at, std::uint16_t envelope_bytes, LaneFlags flags,
+              std::uint32_t frames = 1) {
   for (const Lane lane : {Lane::kStream, Lane::kTools}) {
     layout::FrameDescriptor& descriptor = own.descriptor(lane, 0);
     descriptor.payload.store(payload.pack());
     descriptor.envelope_at.store(envelope_at);
     descriptor.envelope_bytes.store(envelope_bytes);
     descriptor.flags.store(flags.pack());
-    own.produced[static_cast<int>(lane)].store(LaneCount{generation, 1}.pack());
+    own.produced[static_cast<int>(lane)].store(LaneCount{generation, frames}.pack());
   }
 }
 
@@ -187,8 +188,7 @@ struct LaneLie {
 };
 
 void count(layout::AreaHeader& own, std::uint32_t generation, std::uint32_t frames) {
-  describe(own, generation, {layout::kPayloadOffset, 4}, 0, 0, {1, LaneFrameKind::kItem});
-  for (auto& produced : own.produced) produced.store(LaneCount{generation, frames}.pack());
+  describe(own, generation, {layout::kPayloadOffset, 4}, 0, 0, kPlainItem, frames);
 }
 
 const LaneLie kLies[] = {

@@ -15,6 +15,7 @@ AsyncCalls::AsyncCalls(ClientCore& core)
       slots_(core.segment().geometry().slots()),
       sent_(std::make_unique<std::atomic<Call*>[]>(slots_)),
       next_check_(shm::monotonic_now() + shm::kSelfCheckNs),
+      waiting_(core.wait_budget()),
       thread_([this] { run(); }) {}
 
 void AsyncCalls::end() {

@@ -84,7 +84,9 @@ Result<Client> Client::attach(std::string_view name_or_path, const AttachOptions
   const std::string name = options.name.empty() ? program_invocation_short_name : options.name;
   Result<shm::Attachment> joined = shm::attach(socket->get(), wire::Role::Client, name, deadline);
   if (!joined) return std::move(joined).error();
-  auto core = std::make_shared<ClientCore>(*std::move(socket), *std::move(joined), path);
+  std::optional<layout::WaitingMode> waiting;
+  if (options.waiting) waiting = static_cast<layout::WaitingMode>(*options.waiting);
+  auto core = std::make_shared<ClientCore>(*std::move(socket), *std::move(joined), path, waiting);
   if (Status usable = core->check_process(); !usable) return std::move(usable).error();
   if (options.breaker) core->set_breaker(*options.breaker);
   return Client(std::move(core));

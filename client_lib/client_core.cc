@@ -12,13 +12,6 @@ using shm::SlotWord;
 
 namespace {
 
-// The slot that this thread used last, and of which client.
-struct LastSlot {
-  std::uint64_t instance = 0;
-  shm::SlotIndex slot = shm::kNoSlot;
-};
-thread_local LastSlot last_slot;
-
 std::uint64_t next_instance() {
   static std::atomic<std::uint64_t> instances{0};
   return instances.fetch_add(1, std::memory_order_relaxed) + 1;
@@ -74,7 +67,19 @@ Result<ReplyView> exchange(Lease& lease, std::string_view method, Payload payloa
   return lease.wait();
 }
 
-ClientCore::ClientCore(shm::UniqueFd socket, shm::Attachment joined, std::string socket_path)
+namespace {
+
+shm::WaitBudget budget_for(const shm::ControlSegment& segment,
+                           std::optional<layout::WaitingMode> mode) {
+  layout::WaitingTerms terms = segment.waiting();
+  terms.mode = mode.value_or(terms.mode);
+  return shm::wait_budget(terms);
+}
+
+}  // namespace
+
+ClientCore::ClientCore(shm::UniqueFd socket, shm::Attachment joined, std::string socket_path,
+                       std::optional<layout::WaitingMode> waiting)
     : joined_(std::move(joined)),
       supervisor_(std::move(socket), std::move(socket_path), joined_),
       own_(joined_.segment->geometry().slots()),
@@ -82,12 +87,13 @@ ClientCore::ClientCore(shm::UniqueFd socket, shm::Attachment joined, std::string
       owner_(static_cast<std::uint16_t>(joined_.index)),
       router_(pool_, owner_),
       statistics_(*joined_.segment, owner_),
+      wait_budget_(budget_for(*joined_.segment, waiting)),
       repair_epoch_(joined_.segment->header().repair_epoch.load(std::memory_order_acquire)),
       instance_(next_instance()) {
   const std::uint32_t slots = joined_.segment->geometry().slots();
   sides_.reserve(slots);
   for (shm::SlotIndex slot = 0; slot < slots; ++slot) {
-    sides_.emplace_back(*joined_.requests, *joined_.replies, slot);
+    sides_.emplace_back(joined_, slot, wait_budget_);
   }
 }
 
@@ -106,53 +112,6 @@ Status ClientCore::check_process() const {
                  "this process was forked from the one that attached; attach again in the child"};
   }
   return Done{};
-}
-
-Status ClientCore::prepare_to_claim(const std::stop_token& stop) {
-  if (Status usable = check_process(); !usable) return usable;
-  if (Status present = supervisor_.follow(); !present) return present;
-  if (stop.stop_requested()) {
-    return Error{ErrorCode::kCancelled, "cancelled before the call", {}, {}, /*retryable=*/true};
-  }
-  check_own_places();
-  return Done{};
-}
-
-Result<Lease> ClientCore::claim(shm::MonotonicNs deadline, const std::stop_token& stop) {
-  return claim({.started = shm::monotonic_now(), .deadline = deadline}, stop);
-}
-
-Result<Lease> ClientCore::claim(const ClaimTerms& terms, const std::stop_token& stop) {
-  if (Status ready = prepare_to_claim(stop); !ready) return std::move(ready).error();
-  if (!terms.session.empty()) return claim_in_session(terms, stop);
-  const shm::SlotIndex last = last_slot.instance == instance_ ? last_slot.slot : shm::kNoSlot;
-  Result<shm::Claim> claim =
-      pool_.claim(owner_, last, terms.deadline, stop, [this] { return supervisor_.check_pool(); });
-  if (!claim) return std::move(claim).error();
-  last_slot = {instance_, claim->slot};
-  return lease_of(*claim, terms, stop);
-}
-
-void ClientCore::forget_last_slot() { last_slot = {}; }
-
-Lease ClientCore::lease_of(const shm::Claim& claim, const ClaimTerms& terms,
-                           const std::stop_token& stop) {
-  shm::prefetch_frame_to_write(joined_.requests->area(claim.slot));
-  SlotSide& side = sides_[claim.slot];
-  side.writer.begin();
-  side.tensors.clear();
-  side.session.clear();
-  side.attends = 0;
-  side.tools = nullptr;
-  side.mark = {.started = terms.started, .row = 0, .errors_count = terms.errors_count};
-  Lease lease;
-  lease.core_ = this;
-  lease.slot_ = claim.slot;
-  lease.generation_ = claim.word.generation;
-  lease.flags_ = claim.word.flags;
-  lease.deadline_ns_ = terms.deadline;
-  lease.stop_ = stop;
-  return lease;
 }
 
 Result<std::span<std::byte>> ClientCore::request(Lease& lease, std::size_t bytes) {

@@ -51,8 +51,10 @@ class AsyncCalls;
 // Held by a shared_ptr where Replies may outlive the Client (client.h).
 class ClientCore : public std::enable_shared_from_this<ClientCore> {
  public:
-  // `socket_path` is where later supervisors of the pool are looked for.
-  ClientCore(shm::UniqueFd socket, shm::Attachment joined, std::string socket_path = {});
+  // `socket_path` is where later supervisors of the pool are looked for. Without `waiting`, as the
+  // pool says.
+  ClientCore(shm::UniqueFd socket, shm::Attachment joined, std::string socket_path = {},
+             std::optional<layout::WaitingMode> waiting = {});
   ~ClientCore();
 
   const std::string& pool_name() const { return joined_.pool; }
@@ -153,6 +155,8 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
     const shm::SlotWord seen = shm::load_slot(pool_.word(slot));
     return seen.owner == owner_ && seen.state == shm::SlotState::kReplied;
   }
+  // How its waits may wait.
+  const shm::WaitBudget& wait_budget() const { return wait_budget_; }
   std::atomic<std::uint32_t>& bell() const { return segment().client(owner_).bell; }
   std::uint64_t request_area_bytes() const { return joined_.requests->area_bytes(); }
 
@@ -194,8 +198,8 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
   };
   // This client's side of one slot.
   struct SlotSide {
-    SlotSide(const shm::DataMemory& requests, const shm::DataMemory& replies, shm::SlotIndex slot)
-        : writer(requests, slot), reader(replies) {}
+    SlotSide(const shm::Attachment& joined, shm::SlotIndex slot, const shm::WaitBudget& budget)
+        : writer(*joined.requests, slot), reader(*joined.replies), waiting(budget) {}
     shm::FrameWriter writer;
     shm::FrameReader reader;
     TensorRequest tensors;              // made in place so far
@@ -213,6 +217,8 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
 
   // What every claim begins with.
   Status prepare_to_claim(const std::stop_token& stop);
+  // Of one that may take any slot.
+  Result<shm::Claim> claim_anywhere(const ClaimTerms& terms, const std::stop_token& stop);
   Result<Lease> claim_in_session(const ClaimTerms& terms, const std::stop_token& stop);
   // Whether a caller that waits for this seat, and no other, will have a worker.
   Status check_served_by(shm::SeatIndex seat);
@@ -220,6 +226,8 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
   static void forget_last_slot();
   Lease lease_of(const shm::Claim& claim, const ClaimTerms& terms, const std::stop_token& stop);
   Status send(Lease& lease);
+  // Of the calling thread.
+  static void note_long_call(shm::MonotonicNs now);
   void count_lease(const CallMark& mark, ErrorCategory outcome);
   void count(std::uint16_t row, const SessionRef& session, ErrorCategory outcome,
              shm::MonotonicNs started);
@@ -266,6 +274,7 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
   std::uint16_t owner_;
   SessionRouter router_;
   CallStatistics statistics_;
+  shm::WaitBudget wait_budget_;
   ForkGuard guard_;
   MethodTable methods_;
   std::unique_ptr<CircuitBreaker> breaker_;

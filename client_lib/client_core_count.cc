@@ -1,6 +1,7 @@
 // How the calls of a client are counted when they end.
 
 #include "client_lib/client_core.h"
+#include "client_lib/shm/cpu_sharing.h"
 
 namespace slotring::internal {
 
@@ -25,6 +26,8 @@ void ClientCore::count(std::uint16_t row, const SessionRef& session, ErrorCatego
                        shm::MonotonicNs started) {
   const shm::MonotonicNs now = shm::monotonic_now();
   const std::uint64_t ns = now > started ? now - started : 0;
+  if (ns > shm::CpuSharing::kLongCallNs) [[unlikely]]
+    note_long_call(now);
   statistics_.count(row, outcome, ns);
   if (session.incarnation == 0) return;
   // Not of a later session in the same record, but for one that begins at this moment.

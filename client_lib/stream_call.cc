@@ -12,7 +12,10 @@ StreamCall::StreamCall(ClientCore& core, Lease lease, bool writes)
       lanes_(&core.lanes(lease_)),
       desk_(core.desk(lease_)),
       batch_bytes_(lanes_->stream_out.max_bytes() / 4),
-      writing_(writes ? kIdle : kClosed) {}
+      reading_(core.wait_budget()),
+      lag_(core.wait_budget().spins / 8),
+      writing_(writes ? kIdle : kClosed),
+      waiting_for_room_(core.wait_budget()) {}
 
 StreamCall::~StreamCall() {
   // Relaxed: nobody else uses it any more.

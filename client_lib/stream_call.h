@@ -93,7 +93,7 @@ class StreamCall {
   shm::AdaptiveWait reading_;
   // Before it waits: whether a moment's lag brings at least so many frames is learned.
   static constexpr std::uint32_t kWorthLagging = 4;
-  shm::LearnedTries lag_{shm::spins_worth_a_sleep() / 8};
+  shm::LearnedTries lag_;
   std::uint32_t frames_since_wait_ = 0;
   bool lagged_ = false;
 

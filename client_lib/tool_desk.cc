@@ -33,6 +33,9 @@ Error too_large(const char* what, std::size_t bytes, std::uint64_t most) {
 
 }  // namespace
 
+ToolDesk::ToolDesk(ClientCore& core, shm::CallLanes& lanes)
+    : core_(&core), lanes_(&lanes), waiting_(core.wait_budget()) {}
+
 void ToolDesk::begin(const ToolTable& tools) {
   tools_ = &tools;
   attended_ = false;

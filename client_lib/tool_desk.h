@@ -44,7 +44,7 @@ inline constexpr std::size_t kMaxWaitingQuestionBytes = std::size_t{256} << 20;
 class ToolDesk {
  public:
   // Both outlive this.
-  ToolDesk(ClientCore& core, shm::CallLanes& lanes) : core_(&core), lanes_(&lanes) {}
+  ToolDesk(ClientCore& core, shm::CallLanes& lanes);
 
   // A new call, before it is sent.
   void begin(const ToolTable& tools);

@@ -46,6 +46,7 @@
 #include "schemas/session_layout.h"
 #include "schemas/slot_word.h"
 #include "schemas/stats_layout.h"
+#include "schemas/waiting_terms.h"
 
 namespace slotring::layout {
 
@@ -112,6 +113,7 @@ struct alignas(kPageBytes) ControlHeader {
   std::uint64_t created_ns;  // CLOCK_MONOTONIC
   std::uint64_t instance;    // random: tells this memory from another pool's of the same name
   std::uint64_t call_time_limit_ns;  // how long one call may run; 0: as long as it likes
+  std::uint64_t waiting;             // WaitingTerms
   FixedName pool;
   SessionPolicy sessions;
   std::atomic<std::uint32_t> method_count;  // release after the record is written
@@ -242,6 +244,9 @@ struct SeatRecord {
   // kWantedStep and wakes them all.
   std::atomic<std::uint32_t> wanted;
   std::atomic<std::uint32_t> profile;  // ProfileWord of the worker that is there
+  // The CPU, plus 1, on which it last started a call; 0: not known. Written by the worker when it
+  // has changed, which is seldom.
+  std::atomic<std::uint32_t> cpu;
   // The doorbell, see client_lib/shm/doorbell.h.
   alignas(kCacheLineBytes) std::atomic<std::uint32_t> bell;
   // The worker's own counters; only it writes them.
@@ -427,13 +432,14 @@ static_assert(offsetof(ControlHeader, geometry) == 24);
 static_assert(offsetof(ControlHeader, created_ns) == 72);
 static_assert(offsetof(ControlHeader, instance) == 80);
 static_assert(offsetof(ControlHeader, call_time_limit_ns) == 88);
-static_assert(offsetof(ControlHeader, pool) == 96);
-static_assert(offsetof(ControlHeader, sessions) == 160);
-static_assert(offsetof(ControlHeader, method_count) == 176);
-static_assert(offsetof(ControlHeader, supervisor_epoch) == 180);
-static_assert(offsetof(ControlHeader, supervisor_pid) == 184);
-static_assert(offsetof(ControlHeader, repair_epoch) == 188);
-static_assert(offsetof(ControlHeader, settings_epoch) == 192);
+static_assert(offsetof(ControlHeader, waiting) == 96);
+static_assert(offsetof(ControlHeader, pool) == 104);
+static_assert(offsetof(ControlHeader, sessions) == 168);
+static_assert(offsetof(ControlHeader, method_count) == 184);
+static_assert(offsetof(ControlHeader, supervisor_epoch) == 188);
+static_assert(offsetof(ControlHeader, supervisor_pid) == 192);
+static_assert(offsetof(ControlHeader, repair_epoch) == 196);
+static_assert(offsetof(ControlHeader, settings_epoch) == 200);
 static_assert(offsetof(ControlHeader, audit_bell) == 256);
 static_assert(offsetof(ControlHeader, next_ticket) == 320);
 static_assert(sizeof(SeatRecord) == 192);
@@ -452,6 +458,7 @@ static_assert(offsetof(SeatRecord, running_since) == 152);
 static_assert(offsetof(SeatRecord, interpreter_seen_ns) == 160);
 static_assert(offsetof(SeatRecord, cancel_bell) == 168);
 static_assert(offsetof(SeatRecord, settings_epoch) == 172);
+static_assert(offsetof(SeatRecord, cpu) == 44);
 static_assert(sizeof(SettingRecord) == kSettingBytes);
 static_assert(offsetof(SettingRecord, payload) == 144);
 static_assert(sizeof(Obituary) == 2048);
@@ -514,6 +521,7 @@ constexpr std::uint64_t layout_hash() {
                                       offsetof(ControlHeader, supervisor_epoch),
                                       offsetof(ControlHeader, supervisor_pid),
                                       offsetof(ControlHeader, repair_epoch),
+                                      offsetof(ControlHeader, waiting),
                                       offsetof(ControlHeader, audit_bell),
                                       offsetof(ControlHeader, next_ticket),
                                       offsetof(SeatRecord, bell),
@@ -524,6 +532,7 @@ constexpr std::uint64_t layout_hash() {
                                       offsetof(SeatRecord, running_since),
                                       offsetof(SeatRecord, interpreter_seen_ns),
                                       offsetof(SeatRecord, cancel_bell),
+                                      offsetof(SeatRecord, cpu),
                                       offsetof(Obituary, wait_status),
                                       offsetof(Obituary, tail_bytes),
                                       offsetof(Obituary, note_bytes),

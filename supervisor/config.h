@@ -52,6 +52,8 @@ struct PoolConfig {
   // threads; "asyncio", all from one loop.
   std::string profile = "single";
   std::uint32_t threads = 0;  // with "threads": 1 to slots_per_worker, which is the default
+  // How clients and workers wait for each other.
+  layout::WaitingMode waiting = layout::WaitingMode::kBalanced;
 
   // How many workers: `workers = N`, or {min = A, max = B}. A lazy pool has none until somebody
   // claims; see staffing.h.

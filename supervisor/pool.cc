@@ -15,6 +15,7 @@
 #include "supervisor/kept_config.h"
 #include "supervisor/log_lines.h"
 #include "supervisor/package_path.h"
+#include "supervisor/wake_meter.h"
 
 namespace slotring::supervisor {
 
@@ -123,6 +124,8 @@ void Pool::sign_header() {
   layout::ControlHeader& header = parts_.memory->segment().header();
   const std::chrono::nanoseconds limit = config_.call_time_limit;
   header.call_time_limit_ns = static_cast<std::uint64_t>(limit.count());
+  header.waiting =
+      layout::WaitingTerms{.wake_ns = measured_wake_ns(), .mode = config_.waiting}.pack();
   header.sessions = config_.session_policy();
   header.supervisor_pid.store(::getpid(), std::memory_order_relaxed);
   epoch_ = header.supervisor_epoch.load(std::memory_order_relaxed) + (parts_.adopted ? 1 : 0);

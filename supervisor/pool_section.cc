@@ -76,6 +76,7 @@ PoolConfig PoolSection::read(const std::vector<PoolConfig>& others) {
   read_staffing();
   read_sizes();
   read_profile();
+  read_waiting();
   read_sessions(others);
   read_access(others);
   read_times();
@@ -218,6 +219,15 @@ void PoolSection::read_profile() {
            "`threads` has no effect with profile = \"" + pool_.profile +
                "\": set profile = \"threads\", or leave it out");
   }
+}
+
+void PoolSection::read_waiting() {
+  std::string waiting = "balanced";
+  table_.read_choice("waiting", waiting, {"balanced", "latency", "frugal"});
+  using layout::WaitingMode;
+  pool_.waiting = waiting == "latency"  ? WaitingMode::kLatency
+                  : waiting == "frugal" ? WaitingMode::kFrugal
+                                        : WaitingMode::kBalanced;
 }
 
 void PoolSection::read_access(const std::vector<PoolConfig>& others) {

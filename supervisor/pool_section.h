@@ -31,6 +31,7 @@ class PoolSection {
   void read_sizes();
   // REQUIRES: the sizes have been read.
   void read_profile();
+  void read_waiting();
   void read_sessions(const std::vector<PoolConfig>& others);
   void check_database(const std::vector<PoolConfig>& others);
   void read_access(const std::vector<PoolConfig>& others);

@@ -129,6 +129,12 @@ class ControlSegment {
     return layout::SeatWord::unpack(seat(seat_index).word.load(std::memory_order_seq_cst));
   }
 
+  // How to wait for others of the pool.
+  layout::WaitingTerms waiting() const {
+    const volatile std::uint64_t& word = header().waiting;  // the supervisor may change it
+    return layout::WaitingTerms::unpack(word);
+  }
+
   // How many of the seat's slots are claimed, requested, running, replied or abandoned. Counted,
   // never stored.
   std::uint32_t busy_slots(SeatIndex seat) const;

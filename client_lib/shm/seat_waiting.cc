@@ -11,8 +11,9 @@
 
 namespace slotring::shm {
 
-SeatWaiting::SeatWaiting(std::atomic<std::uint32_t>& bell, std::uint32_t slots)
-    : word_(bell), bell_(bell), bit_is_one_slot_(slots <= Bell::kPendingBits) {}
+SeatWaiting::SeatWaiting(std::atomic<std::uint32_t>& bell, std::uint32_t slots,
+                         const WaitBudget& budget)
+    : word_(bell), bell_(bell), bit_is_one_slot_(slots <= Bell::kPendingBits), waiting_(budget) {}
 
 std::uint32_t SeatWaiting::take_requests() {
   const std::lock_guard lock(mutex_);

@@ -36,7 +36,7 @@ namespace slotring::shm {
 class SeatWaiting {
  public:
   // `bell` is the seat's, and outlives this.
-  SeatWaiting(std::atomic<std::uint32_t>& bell, std::uint32_t slots);
+  SeatWaiting(std::atomic<std::uint32_t>& bell, std::uint32_t slots, const WaitBudget& budget);
   SeatWaiting(const SeatWaiting&) = delete;
   SeatWaiting& operator=(const SeatWaiting&) = delete;
 

@@ -1,5 +1,6 @@
 #include "client_lib/shm/slot_pool.h"
 
+#include <algorithm>
 #include <climits>
 
 #include "client_lib/shm/doorbell.h"
@@ -78,6 +79,32 @@ std::uint32_t SlotPool::disown_strangers(std::uint16_t owner) const {
 std::optional<Claim> SlotPool::try_claim_last(std::uint16_t owner, SlotIndex last) const {
   if (segment_->busy_slots(segment_->seat_of(last)) != 0) return std::nullopt;
   return try_claim_unhinted(owner, last);
+}
+
+std::optional<Claim> SlotPool::try_claim_beside(std::uint16_t owner, SlotIndex last,
+                                                std::uint32_t cpu) const {
+  if (!line_.empty()) return std::nullopt;
+  const auto is_idle_beside = [&](SeatIndex seat) {
+    return segment_->seat(seat).cpu.load(std::memory_order_relaxed) != cpu + 1 &&
+           segment_->busy_slots(seat) == 0;
+  };
+  if (last != kNoSlot && is_idle_beside(segment_->seat_of(last))) {
+    return try_claim_unhinted(owner, last);
+  }
+  constexpr std::uint32_t kMostLooks = 16;
+  const std::uint32_t seats = segment_->geometry().max_workers;
+  std::optional<SeatIndex> latest;
+  std::uint64_t latest_ns = 0;
+  for (std::uint32_t i = 0; i < std::min(seats, kMostLooks); ++i) {
+    const SeatIndex seat = (owner + i) % seats;
+    if (!is_idle_beside(seat)) continue;
+    const std::uint64_t ns = segment_->seat(seat).running_since.load(std::memory_order_relaxed);
+    if (!latest || ns > latest_ns) {
+      latest = seat;
+      latest_ns = ns;
+    }
+  }
+  return latest ? try_claim_on(owner, *latest) : std::nullopt;
 }
 
 std::optional<Claim> SlotPool::try_claim_unhinted(std::uint16_t owner, SlotIndex slot) const {

@@ -61,6 +61,11 @@ class SlotPool {
   // Claims a slot of a ready worker, `last` if it is a good one. Nothing when none is free, or when
   // others wait already and it would be out of order.
   [[nodiscard]] std::optional<Claim> try_claim(std::uint16_t owner, SlotIndex last = kNoSlot) const;
+  // Claims a slot of an idle worker that runs on another CPU than `cpu`: `last`, or of the one that
+  // started a call last, which has its CPU most likely. For who shares its own, on which a worker
+  // could not run at the same time. Looks at a few seats.
+  [[nodiscard]] std::optional<Claim> try_claim_beside(std::uint16_t owner, SlotIndex last,
+                                                      std::uint32_t cpu) const;
 
   // Claims, waiting in line when no slot is free until `deadline` or until a stop is requested. Who
   // waits looks again once in kSelfCheckNs without a wake, whoever may have died with the wake, and

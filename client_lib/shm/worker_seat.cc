@@ -4,6 +4,8 @@
 #include <bit>
 #include <utility>
 
+#include "client_lib/shm/worker_spread.h"
+
 namespace slotring::shm {
 
 namespace {
@@ -34,6 +36,8 @@ WorkerSeat::WorkerSeat(Attachment joined, std::vector<ServedSlot> slots)
       first_slot_(joined_.segment->first_slot(joined_.index)),
       slots_(std::move(slots)),
       running_(*joined_.segment, joined_.index),
+      waiting_(wait_budget(joined_.segment->waiting())),
+      waiting_for_caller_(waiting_.budget()),
       to_look_at_(Bell::kPendingMask) {}
 
 std::optional<RunningCall> WorkerSeat::try_next(const Wanted* wanted) {
@@ -58,6 +62,8 @@ std::optional<RunningCall> WorkerSeat::find_next(const Wanted* wanted) {
   if (reconsider_) [[unlikely]] {
     if (std::optional<RunningCall> call = try_refused(wanted)) return call;
   }
+  if (sharing_.due(last_started_)) [[unlikely]]
+    share_cpu();
   if (to_look_at_ == 0) take_bits();
   const std::uint32_t slots = segment().geometry().slots_per_worker;
   while (to_look_at_ != 0) {
@@ -173,11 +179,27 @@ std::optional<RunningCall> WorkerSeat::try_start(SlotIndex slot, const Wanted* w
     return std::nullopt;
   }
   running_.show(slot - first_slot_, call.head.method, now);
+  note_start(now);
   if (call.head.flags != 0) {
     slot_at(slot).begin_lanes(requested.generation,
                               call.rare == nullptr ? 0 : call.rare->window_bytes());
   }
   return call;
+}
+
+void WorkerSeat::share_cpu() {
+  if (shared_) return;  // its threads wait for one another besides
+  last_started_ = sharing_.between_calls(last_started_);
+  if (!sharing_.crowded() || last_started_ < next_spread_) return;
+  next_spread_ = last_started_ + CpuSharing::kBeatNs;
+  spread(segment(), index());
+}
+
+void WorkerSeat::note_start(MonotonicNs now) {
+  last_started_ = now;
+  std::atomic<std::uint32_t>& shown = segment().seat(index()).cpu;
+  const std::uint32_t cpu = current_cpu().value_or(~0u) + 1;
+  if (shown.load(std::memory_order_relaxed) != cpu) shown.store(cpu, std::memory_order_relaxed);
 }
 
 // Words that say that this worker has their call, which it has not: somebody scribbled over them.

@@ -35,6 +35,7 @@
 #include "client_lib/shm/adaptive_wait.h"
 #include "client_lib/shm/attachment.h"
 #include "client_lib/shm/call_lanes.h"
+#include "client_lib/shm/cpu_sharing.h"
 #include "client_lib/shm/data_memory.h"
 #include "client_lib/shm/doorbell.h"
 #include "client_lib/shm/frame.h"
@@ -159,6 +160,8 @@ class WorkerSeat {
 
   WorkerSeat(Attachment joined, std::vector<ServedSlot> slots);
   void take_bits();
+  void share_cpu();
+  void note_start(MonotonicNs now);
   void let_go_of_strangers();
   std::optional<RunningCall> find_next(const Wanted* wanted);
   std::optional<RunningCall> try_refused(const Wanted* wanted);
@@ -188,7 +191,10 @@ class WorkerSeat {
   std::uint32_t
       to_look_at_;  // bits taken from the bell; at first all, for a predecessor's requests
   std::uint32_t next_bit_ = 0;  // where the search goes on, so that none starves
-  bool interrupted_ = false;    // try_next() took an interrupt that no wait() has answered yet
+  CpuSharing sharing_{CpuSharing::Part::kWorker};
+  MonotonicNs last_started_ = 0;
+  MonotonicNs next_spread_ = 0;
+  bool interrupted_ = false;  // try_next() took an interrupt that no wait() has answered yet
   std::unique_ptr<SeatWaiting> shared_;
 };
 

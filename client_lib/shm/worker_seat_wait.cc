@@ -9,8 +9,8 @@
 namespace slotring::shm {
 
 Status WorkerSeat::share() {
-  auto shared = std::make_unique<SeatWaiting>(segment().seat(index()).bell,
-                                              static_cast<std::uint32_t>(slots_.size()));
+  auto shared = std::make_unique<SeatWaiting>(
+      segment().seat(index()).bell, static_cast<std::uint32_t>(slots_.size()), waiting_.budget());
   if (Status opened = shared->open_event_fd(); !opened) return opened;
   // The predecessor's requests.
   shared->give_back(std::exchange(to_look_at_, 0), /*more=*/false);

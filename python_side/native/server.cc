@@ -42,7 +42,7 @@ Server::Server(shm::WorkerSeat seat, const Types& types)
       settings_(seat_),
       types_(types),
       generator_type_(generator_type()),
-      spins_with_gil_(shm::spins_worth_a_sleep() / kShareOfSpins) {
+      spins_with_gil_(shm::wait_budget(seat_.segment().waiting()).spins / kShareOfSpins) {
   not_in_running_session_ = [this](const shm::RunningCall& call) {
     return call.session.empty() || !running_sessions_.contains(call.session);
   };

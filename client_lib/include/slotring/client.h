@@ -43,10 +43,18 @@ namespace internal {
 class AsyncCalls;
 }
 
+// How a thread waits for a reply before it sleeps; see docs/configuration.md, `waiting`.
+enum class Waiting : std::uint8_t {
+  kBalanced = 0,  // spins and yields for as long as that pays, which it learns
+  kLatency = 1,   // spins for ten times as long, whether it pays or not
+  kFrugal = 2,    // hardly spins
+};
+
 struct AttachOptions {
   std::string name = {};  // shown by `slotring status`; the program's own name when empty
   std::chrono::nanoseconds timeout = std::chrono::seconds(5);  // for the supervisor to answer
   std::optional<BreakerOptions> breaker = {};  // of each method (breaker.h); none by default
+  std::optional<Waiting> waiting = {};         // by default, as the pool's configuration says
 };
 
 // A reply, in its slot. The slot is given back when the Reply goes out of scope, so keep it

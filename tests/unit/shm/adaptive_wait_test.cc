@@ -7,49 +7,6 @@ namespace {
 
 constexpr std::uint64_t kMillisecond = 1'000'000;
 
-int count_tries(LearnedTries& tries, int waits) {
-  int spent = 0;
-  for (int i = 0; i < waits; ++i) {
-    if (tries.next() > 0) {
-      ++spent;
-      tries.miss();
-    }
-  }
-  return spent;
-}
-
-TEST(LearnedTries, AreSpentWhileTheyPay) {
-  LearnedTries tries(100);
-  for (int i = 0; i < 1000; ++i) {
-    EXPECT_EQ(tries.next(), 100u);
-    tries.hit();
-  }
-}
-
-TEST(LearnedTries, AreLeftOutAfterAFewMissesButForAProbe) {
-  LearnedTries tries(100);
-  EXPECT_EQ(count_tries(tries, 3), 3);
-  EXPECT_EQ(count_tries(tries, 320), 10);
-}
-
-TEST(LearnedTries, AreSpentAgainWhenAProbeHits) {
-  LearnedTries tries(100);
-  (void)count_tries(tries, 10);
-  tries.hit();
-  EXPECT_EQ(tries.next(), 100u);
-}
-
-TEST(LearnedTries, ForgiveASingleMiss) {
-  LearnedTries tries(100);
-  for (int i = 0; i < 50; ++i) {
-    EXPECT_EQ(tries.next(), 100u);
-    if (i % 2 == 0)
-      tries.miss();
-    else
-      tries.hit();
-  }
-}
-
 class AdaptiveWaitTest : public ::testing::Test {
  protected:
   // Waits until done() was asked `looks` times; sleeps are counted, and take no time.
@@ -57,7 +14,9 @@ class AdaptiveWaitTest : public ::testing::Test {
     return waiting_.wait([&] { return looks-- <= 0; }, [this] { ++sleeps_; }, deadline);
   }
 
-  AdaptiveWait waiting_;
+  // As on two CPUs.
+  WaitBudget budget_ = wait_budget({}, 2);
+  AdaptiveWait waiting_{budget_};
   int sleeps_ = 0;
 };
 
@@ -80,9 +39,8 @@ TEST_F(AdaptiveWaitTest, SpinsLongerInOneWaitForWhatIsBeingCopied) {
   };
   const int usual = count_looks();
   waiting_.expect_copy(1 << 20);
-  EXPECT_EQ(count_looks(), usual + static_cast<int>(spins_worth_copying(1 << 20)));
+  EXPECT_EQ(count_looks(), usual + static_cast<int>(budget_.spins_copying(1 << 20)));
   EXPECT_EQ(count_looks(), usual);
-  EXPECT_EQ(spins_worth_copying(1 << 20), 8 * spins_worth_a_sleep());
 }
 
 TEST_F(AdaptiveWaitTest, SleepsForWhatTakesLong) {
@@ -111,10 +69,26 @@ TEST_F(AdaptiveWaitTest, EndsAtItsDeadline) {
 
 TEST_F(AdaptiveWaitTest, PrefersBeingDoneToItsDeadline) { EXPECT_TRUE(wait_for_looks(0, 1)); }
 
-TEST(SpinsWorthASleep, AreMeasuredOnceAndBounded) {
-  const std::uint32_t spins = spins_worth_a_sleep();
-  EXPECT_EQ(spins_worth_a_sleep(), spins);
-  EXPECT_LE(spins, 20'000u);
+// Where only one CPU can run, spinning cannot succeed.
+TEST(AdaptiveWait, SpendsNoSpinsOnOneCpu) {
+  AdaptiveWait waiting(wait_budget({}, 1));
+  bool slept = false;
+  int looks = 0;
+  const auto done = [&] { return ++looks, slept; };
+  EXPECT_TRUE(waiting.wait(
+      done, [&] { slept = true; }, kNever));
+  EXPECT_LE(looks, 4 + 2) << "one after each yield, one before and one after the sleep";
+}
+
+TEST(AdaptiveWait, OfAFrugalOneNeverYields) {
+  const WaitBudget budget = wait_budget({.mode = WaitingMode::kFrugal}, 1);
+  AdaptiveWait waiting(budget);
+  bool slept = false;
+  int looks = 0;
+  const auto done = [&] { return ++looks, slept; };
+  EXPECT_TRUE(waiting.wait(
+      done, [&] { slept = true; }, kNever));
+  EXPECT_EQ(looks, 2);
 }
 
 }  // namespace

@@ -65,6 +65,28 @@ class ThreeWorkerPool : public SlotPoolTest {
   ThreeWorkerPool() : SlotPoolTest(3) {}
 };
 
+TEST_F(ThreeWorkerPool, GivesWhoSharesItsCpuAWorkerOnAnotherThatRanLast) {
+  const auto run = [&](SeatIndex seat, std::uint32_t cpu, std::uint64_t since) {
+    local_.segment().seat(seat).cpu.store(cpu + 1);
+    local_.segment().seat(seat).running_since.store(since);
+  };
+  run(0, 7, 300);
+  run(1, 4, 100);
+  run(2, 5, 200);
+  const auto beside = [&](SlotIndex last = kNoSlot) { return pool().try_claim_beside(1, last, 7); };
+  const SlotIndex of_second = local_.segment().first_slot(1);
+  const std::optional<Claim> last = beside(of_second);
+  ASSERT_TRUE(last);
+  EXPECT_EQ(last->slot, of_second) << "rather the last one";
+  const std::optional<Claim> latest = beside(of_second);
+  ASSERT_TRUE(latest) << "its worker is busy";
+  EXPECT_EQ(seat(*latest), 2u);
+  EXPECT_FALSE(beside()) << "only one on the own CPU is idle";
+  release(*last);
+  release(*latest);
+  EXPECT_EQ(seat(beside(local_.segment().first_slot(0)).value()), 2u) << "the last one is on it";
+}
+
 TEST_F(SlotPoolTest, GivesASlotToItsClaimer) {
   const Claim mine = claim();
   EXPECT_EQ(local_.word(mine.slot), mine.word);

@@ -1,0 +1,75 @@
+#include "client_lib/shm/waiting_policy.h"
+
+#include <sched.h>
+
+#include <algorithm>
+
+#include "client_lib/shm/cpu_allowance.h"
+
+namespace slotring::shm {
+
+namespace {
+
+// Where it could not be measured: what it is on common machines.
+constexpr std::uint32_t kUsualWakeNs = 20'000;
+constexpr std::uint32_t kYields = 4;
+// Latency: what is waited for comes mostly within this many times a sleep and a wake.
+constexpr std::uint32_t kLatencyFactor = 10;
+// Frugal: as long as a hot worker takes for a trivial call.
+constexpr std::uint32_t kFrugalShare = 16;
+// Between caches and memory of common machines; the cap is what a few MiB take.
+constexpr std::uint64_t kBytesCopiedIn20us = 128 * 1024;
+constexpr std::uint64_t kMostBytesCopied = 16 * kBytesCopiedIn20us;
+
+double pause_ns() {
+  static const double once = [] {
+    constexpr std::uint32_t kSample = 256;
+    const MonotonicNs start = monotonic_now();
+    for (std::uint32_t i = 0; i < kSample; ++i) cpu_pause();
+    return std::max(1.0, static_cast<double>(monotonic_now() - start) / kSample);
+  }();
+  return once;
+}
+
+}  // namespace
+
+void cpu_pause() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("isb" ::: "memory");
+#endif
+}
+
+void yield_cpu() { sched_yield(); }
+
+std::uint32_t spins_in(std::uint64_t ns) {
+  return static_cast<std::uint32_t>(static_cast<double>(ns) / pause_ns());
+}
+
+std::uint32_t WaitBudget::spins_copying(std::uint64_t bytes) const {
+  if (spins == 0) return 0;
+  return spins_in(20'000 * std::min(bytes, kMostBytesCopied) / kBytesCopiedIn20us);
+}
+
+WaitBudget wait_budget(const WaitingTerms& terms) { return wait_budget(terms, concurrent_cpus()); }
+
+WaitBudget wait_budget(const WaitingTerms& terms, std::uint32_t cpus) {
+  WaitBudget budget{.yields = kYields};
+  budget.worth_ns =
+      terms.wake_ns == 0 ? kUsualWakeNs : std::clamp(terms.wake_ns, kLeastWakeNs, kMostWakeNs);
+  std::uint64_t spin_ns = budget.worth_ns;
+  if (terms.mode == WaitingMode::kLatency) {
+    spin_ns *= kLatencyFactor;
+    budget.learns = false;
+    budget.yields = 0;  // a yield gives away what a spin would have seen
+  } else if (terms.mode == WaitingMode::kFrugal) {
+    spin_ns /= kFrugalShare;
+    budget.yields = 0;
+  }
+  if (cpus > 1) budget.spins = std::max(1u, spins_in(spin_ns));
+  if (cpus == 1 && terms.mode == WaitingMode::kLatency) budget.yields = kYields;
+  return budget;
+}
+
+}  // namespace slotring::shm

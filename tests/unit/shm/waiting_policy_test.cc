@@ -1,0 +1,106 @@
+#include "client_lib/shm/waiting_policy.h"
+
+#include <gtest/gtest.h>
+
+namespace slotring::shm {
+namespace {
+
+int count_tries(LearnedTries& tries, int waits) {
+  int spent = 0;
+  for (int i = 0; i < waits; ++i) {
+    if (tries.next() > 0) {
+      ++spent;
+      tries.miss();
+    }
+  }
+  return spent;
+}
+
+TEST(LearnedTries, AreSpentWhileTheyPay) {
+  LearnedTries tries(100);
+  for (int i = 0; i < 1000; ++i) {
+    EXPECT_EQ(tries.next(), 100u);
+    tries.hit();
+  }
+}
+
+TEST(LearnedTries, AreLeftOutAfterAFewMissesButForProbesThatBecomeRare) {
+  LearnedTries tries(100);
+  EXPECT_EQ(count_tries(tries, 3), 3);
+  EXPECT_EQ(count_tries(tries, 32), 1);
+  EXPECT_EQ(count_tries(tries, 64), 1);
+  (void)count_tries(tries, 10'000);
+  EXPECT_EQ(count_tries(tries, 10 * 1024), 10);
+}
+
+TEST(LearnedTries, AreSpentAgainWhenAProbeHits) {
+  LearnedTries tries(100);
+  (void)count_tries(tries, 1000);
+  tries.hit();
+  EXPECT_EQ(count_tries(tries, 3 + 32), 3 + 1) << "and probes are frequent again";
+}
+
+TEST(LearnedTries, ForgiveASingleMiss) {
+  LearnedTries tries(100);
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_EQ(tries.next(), 100u);
+    if (i % 2 == 0)
+      tries.miss();
+    else
+      tries.hit();
+  }
+}
+
+TEST(LearnedTries, AreAlwaysSpentWhereNothingIsToBeLearned) {
+  LearnedTries tries(100, /*learns=*/false);
+  EXPECT_EQ(count_tries(tries, 1000), 1000);
+}
+
+TEST(WaitBudget, IsWhatASleepAndAWakeCost) {
+  const WaitBudget cheap = wait_budget({.wake_ns = 5'000}, 2);
+  const WaitBudget dear = wait_budget({.wake_ns = 50'000}, 2);
+  EXPECT_EQ(cheap.worth_ns, 5'000u);
+  EXPECT_NEAR(static_cast<double>(dear.spins), 10.0 * cheap.spins, 10);
+  EXPECT_TRUE(cheap.learns);
+}
+
+TEST(WaitBudget, SpendsNoSpinsWhereOneCpuRuns) {
+  for (const WaitingMode mode :
+       {WaitingMode::kBalanced, WaitingMode::kLatency, WaitingMode::kFrugal}) {
+    const WaitBudget budget = wait_budget({.wake_ns = 20'000, .mode = mode}, 1);
+    EXPECT_EQ(budget.spins, 0u);
+    EXPECT_EQ(budget.spins_copying(1 << 20), 0u);
+  }
+}
+
+TEST(WaitBudget, OfLatencyIsTenfoldAndAlwaysSpent) {
+  const WaitBudget usual = wait_budget({.wake_ns = 20'000}, 2);
+  const WaitBudget latency = wait_budget({.wake_ns = 20'000, .mode = WaitingMode::kLatency}, 2);
+  EXPECT_NEAR(static_cast<double>(latency.spins), 10.0 * usual.spins, 10);
+  EXPECT_FALSE(latency.learns);
+}
+
+TEST(WaitBudget, OfFrugalityIsSmallAndNeverYields) {
+  const WaitBudget usual = wait_budget({.wake_ns = 20'000}, 2);
+  const WaitBudget frugal = wait_budget({.wake_ns = 20'000, .mode = WaitingMode::kFrugal}, 2);
+  EXPECT_LT(frugal.spins, usual.spins / 10);
+  EXPECT_EQ(frugal.yields, 0u);
+}
+
+// Any peer may have written the terms.
+TEST(WaitBudget, IsBoundedWhateverTheTermsSay) {
+  EXPECT_EQ(wait_budget({.wake_ns = ~0u}, 2).worth_ns, kMostWakeNs);
+  EXPECT_EQ(wait_budget({.wake_ns = 1}, 2).worth_ns, kLeastWakeNs);
+  EXPECT_EQ(WaitingTerms::unpack(~std::uint64_t{0}).mode, WaitingMode::kBalanced);
+  const WaitingTerms terms{.wake_ns = 12'345, .mode = WaitingMode::kFrugal};
+  EXPECT_EQ(WaitingTerms::unpack(terms.pack()), terms);
+}
+
+TEST(WaitBudget, AllowsForACopyByItsSize) {
+  const WaitBudget budget = wait_budget({}, 2);
+  EXPECT_NEAR(budget.spins_copying(1 << 20), 8.0 * budget.spins_copying(128 * 1024), 8);
+  EXPECT_EQ(budget.spins_copying(1 << 30), budget.spins_copying(std::uint64_t{1} << 40));
+}
+
+}  // namespace
+}  // namespace slotring::shm

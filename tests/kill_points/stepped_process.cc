@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
@@ -145,11 +146,22 @@ SteppedProcess::SteppedProcess(const std::function<bool()>& body) {
 
 SteppedProcess::~SteppedProcess() { kill(); }
 
-bool SteppedProcess::reach_begin() {
+bool SteppedProcess::await_first_stop() {
   if (wait_for(pid_, &status_) != pid_ || !WIFSTOPPED(status_)) return pid_ = -1, false;
   trace(PTRACE_SETOPTIONS, pid_, 0, PTRACE_O_EXITKILL);
-  return run_to(reinterpret_cast<CodeAddress>(&SteppedProcess::begin));
+  return true;
 }
+
+bool SteppedProcess::reach_begin() {
+  return await_first_stop() && run_to(reinterpret_cast<CodeAddress>(&SteppedProcess::begin));
+}
+
+bool SteppedProcess::reach_next_begin() {
+  return step() && run_to(reinterpret_cast<CodeAddress>(&SteppedProcess::begin));
+}
+
+// It gets a SIGTRAP there, which is not delivered.
+bool SteppedProcess::reach_exec() { return await_first_stop() && resume(PTRACE_CONT); }
 
 bool SteppedProcess::step() { return resume(PTRACE_SINGLESTEP); }
 
@@ -179,6 +191,10 @@ void SteppedProcess::set_instruction(CodeAddress address) const {
   instruction_pointer(registers) = address;
   iovec from{&registers, sizeof(registers)};
   trace(PTRACE_SETREGSET, pid_, NT_PRSTATUS, reinterpret_cast<std::uintptr_t>(&from));
+}
+
+std::uint64_t SteppedProcess::code_at(CodeAddress address) const {
+  return static_cast<std::uint64_t>(trace(PTRACE_PEEKTEXT, pid_, address));
 }
 
 bool SteppedProcess::at_end() const {
@@ -238,6 +254,15 @@ void SteppedProcess::await_stop() {
     asleep_ = true;
     ::kill(pid_, SIGSTOP);
   }
+}
+
+void SteppedProcess::run_freely() { trace(PTRACE_CONT, pid_); }
+
+bool SteppedProcess::stop() {
+  // The thread that is traced: another might take a signal to the process.
+  ::syscall(SYS_tgkill, pid_, pid_, SIGSTOP);
+  if (wait_for(pid_, &status_) != pid_ || !WIFSTOPPED(status_)) return pid_ = -1, false;
+  return WSTOPSIG(status_) == SIGSTOP;
 }
 
 void SteppedProcess::kill() {

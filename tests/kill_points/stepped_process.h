@@ -13,6 +13,12 @@
 // somebody else must do something on the way, the trace has a stopover: a child is brought there
 // first.
 //
+// A child may go several times from begin() to end(), and it may become another program, which has
+// neither and is stepped from where it was stopped:
+//
+//     SteppedProcess program([&] { ::execve(...); return false; });
+//     program.reach_exec();  program.run_freely();  ...  program.stop();  program.step(); ...
+//
 // A child that takes another way, since how long it waits for anything depends on the machine, may
 // fall asleep where nobody wakes it. It is found, and left stopped there.
 
@@ -80,14 +86,26 @@ class SteppedProcess {
   // Each of these is false when the child came to end(), ended, or fell asleep instead. Throws when
   // it got a signal.
   [[nodiscard]] bool reach_begin();
+  // From end(), to the next one.
+  [[nodiscard]] bool reach_next_begin();
+  // To the first instruction of the program that the body becomes.
+  [[nodiscard]] bool reach_exec();
   [[nodiscard]] bool step();
   [[nodiscard]] bool reach(const Trace::Way& way);
   [[nodiscard]] bool reach_end();
 
   CodeAddress instruction() const;
   bool at_end() const;
+  // The bytes at `address` of its code, as many as a word has.
+  std::uint64_t code_at(CodeAddress address) const;
+  pid_t pid() const { return pid_; }
   // Whether it was found asleep on its last way.
   bool asleep() const { return asleep_; }
+
+  // Lets it run, still traced, until it is stopped where it happens to be. The threads that it has
+  // made are not traced, and run all the time.
+  void run_freely();
+  [[nodiscard]] bool stop();
 
   // Ends it where it is.
   void kill();
@@ -100,6 +118,7 @@ class SteppedProcess {
   int status() const { return status_; }  // as of waitpid
 
  private:
+  bool await_first_stop();
   bool run_to(CodeAddress address);
   bool resume(int request);
   void await_stop();

@@ -35,7 +35,8 @@ void write_config(const std::string& file, const std::string& folder,
   for (const PoolShape& pool : pools) {
     config << "\n[pool." << pool.name << "]\nmodule = \"bench_worker\"\nworkers = " << pool.workers
            << "\nsocket = \"" << folder << "/" << pool.name << ".sock\"\n"
-           << "env = { SLOTRING_BENCH_STREAM_FRAMES = \"" << kStreamFrames << "\" }\n";
+           << "env = { SLOTRING_BENCH_STREAM_FRAMES = \"" << kStreamFrames << "\" }\n"
+           << pool.keys;
   }
 }
 
@@ -164,7 +165,7 @@ std::vector<pid_t> OwnSupervisor::await_workers(const std::string& pool) {
                             "the workers did not become ready; the supervisor's log ends with:\n" +
                                 last_lines(folder_ + "/supervisor.log")});
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
 }
 

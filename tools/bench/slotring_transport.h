@@ -15,6 +15,7 @@ namespace slotring::bench {
 struct PoolShape {
   std::string name;
   int workers = 1;
+  std::string keys = {};  // more lines of its table
 };
 
 // The program slotring-supervisor: `wanted` if it is not empty, else beside this program, where the

@@ -1,0 +1,77 @@
+#include <time.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "tools/bench/child_process.h"
+#include "tools/bench/shared_block.h"
+#include "tools/growth_report/figures.h"
+#include "tools/growth_report/simulated_pool.h"
+
+namespace slotring::growth {
+namespace {
+
+constexpr int kClaimers[] = {1, 4, 16, 64};
+constexpr std::uint32_t kWorkers = 64;  // so that each has a slot
+constexpr int kClaims = 400'000;        // of all together
+
+struct Results {
+  std::atomic<int> ready{0};
+  std::array<std::atomic<double>, 64> ns_a_claim{};
+};
+
+double cpu_ns() {
+  timespec used{};
+  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+  return static_cast<double>(used.tv_sec) * 1e9 + static_cast<double>(used.tv_nsec);
+}
+
+// In a child: an owner of its own, and all of them at once.
+int claim_often(const testing::LocalPool& pool, int claimers, int index, Results& results) {
+  const auto owner = static_cast<std::uint16_t>(index);
+  const auto claim = [&] {
+    const shm::Claim held = pool.pool().claim(owner, shm::kNoSlot, shm::kNever).value();
+    (void)pool.pool().try_release(held.slot, held.word, shm::Actor::kClient);
+  };
+  for (int i = 0; i < 100; ++i) claim();
+  ++results.ready;
+  while (results.ready.load() < claimers) shm::yield_cpu();
+  const int claims = kClaims / claimers;
+  const double begin = cpu_ns();
+  for (int i = 0; i < claims; ++i) claim();
+  results.ns_a_claim[static_cast<std::size_t>(index)] = (cpu_ns() - begin) / claims;
+  return 0;
+}
+
+double claim_at_once(const testing::LocalPool& pool, int claimers) {
+  const bench::SharedBlock block(sizeof(Results));
+  Results& results = *new (block.data()) Results;
+  std::vector<bench::ChildProcess> children;
+  for (int i = 0; i < claimers; ++i) {
+    children.push_back(
+        bench::ChildProcess::fork([&, i] { return claim_often(pool, claimers, i, results); }));
+  }
+  std::vector<double> found;
+  for (int i = 0; i < claimers; ++i) {
+    if (!children[static_cast<std::size_t>(i)].wait()) {
+      throw Exception(Error{ErrorCode::kInternal, "a claiming process failed"});
+    }
+    found.push_back(results.ns_a_claim[static_cast<std::size_t>(i)]);
+  }
+  return summarize(found).median;
+}
+
+}  // namespace
+
+std::vector<Series> claims_by_claimers() {
+  const auto pool = std::make_shared<SimulatedPool>(simulated_geometry(kWorkers));
+  Series series{.figure = "claim and release by all at once, CPU time",
+                .over = "claiming processes",
+                .how = "real processes, 64 workers that do not run"};
+  for (const int claimers : kClaimers) {
+    series.points.push_back({claimers, [=] { return claim_at_once(pool->local(), claimers); }});
+  }
+  return {std::move(series)};
+}
+
+}  // namespace slotring::growth

@@ -37,6 +37,10 @@ std::optional<Claim> SlotPool::try_claim(std::uint16_t owner, SlotIndex last) co
   if (last != kNoSlot) {
     if (std::optional<Claim> claim = try_claim_last(owner, last)) return claim;
   }
+  return try_claim_listed(owner);
+}
+
+std::optional<Claim> SlotPool::try_claim_listed(std::uint16_t owner) const {
   for (std::uint32_t depth = 0; depth < segment_->free_ring_count(); ++depth) {
     Ring ring = segment_->free_ring(depth);
     // Bounded by the ring: whatever it holds, each pop takes one away.
@@ -144,6 +148,12 @@ std::optional<Claim> SlotPool::try_claim_scanning(std::uint16_t owner, SlotIndex
     if (std::optional<Claim> claim = try_claim_unhinted(owner, (start + i) % slots)) return claim;
   }
   return std::nullopt;
+}
+
+// The rings first: to look at every word takes the longer the more there are.
+std::optional<Claim> SlotPool::try_claim_any(std::uint16_t owner, SlotIndex start) const {
+  if (std::optional<Claim> claim = try_claim_listed(owner)) return claim;
+  return try_claim_scanning(owner, start);
 }
 
 std::optional<Claim> SlotPool::try_claim_on(std::uint16_t owner, SeatIndex seat) const {

@@ -151,6 +151,10 @@ class SlotPool {
   Error saturated() const;
   std::optional<Claim> try_claim_last(std::uint16_t owner, SlotIndex last) const;
   std::optional<Claim> try_claim_hinted(std::uint16_t owner, SlotIndex slot) const;
+  // One that the rings tell of, whoever waits.
+  std::optional<Claim> try_claim_listed(std::uint16_t owner) const;
+  // The same, or one that only its word tells of: what there is is found. For those in line.
+  std::optional<Claim> try_claim_any(std::uint16_t owner, SlotIndex start) const;
   // Of a slot that was found without taking its hint.
   std::optional<Claim> try_claim_unhinted(std::uint16_t owner, SlotIndex slot) const;
   std::optional<Claim> try_claim_scanning(std::uint16_t owner, SlotIndex start) const;

@@ -18,7 +18,7 @@ Result<Claim> SlotPool::claim(std::uint16_t owner, SlotIndex last, MonotonicNs d
     return saturated();
   }
   for (;;) {
-    if (std::optional<Claim> claim = try_claim_scanning(owner, start)) {
+    if (std::optional<Claim> claim = try_claim_any(owner, start)) {
       leave(*waiter, owner);
       return *claim;
     }
@@ -52,7 +52,7 @@ Result<std::optional<Claim>> SlotPool::try_claim_in_line(std::uint16_t owner,
   } else if (!look_anyway) {
     return std::optional<Claim>();
   }
-  if (std::optional<Claim> claim = try_claim_scanning(owner, 0)) return claim;
+  if (std::optional<Claim> claim = try_claim_any(owner, 0)) return claim;
   Status going_on = check_workers_expected(*segment_);
   if (going_on && !place) going_on = saturated();
   // Somebody waits; or the words may be wrong that say why not.

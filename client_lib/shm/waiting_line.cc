@@ -167,8 +167,9 @@ void WaitingLine::wake_all() const {
       seen.state = WaiterState::kWoken;
       return seen;
     });
-    // Also who was woken before: the waker may have died before it told.
-    wake(waiter, before);
+    // Also who was woken before: the waker may have died before it told. Nobody sleeps at a vacant
+    // place; there may be thousands, and each would cost a system call.
+    if (before.state != WaiterState::kVacant) wake(waiter, before);
   }
 }
 

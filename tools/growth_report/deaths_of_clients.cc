@@ -30,13 +30,19 @@ struct Mourners {
   Observed observed;
 };
 
+struct Cost {
+  double ns = 0;
+  double supervisor_cpu_ns = 0;
+};
+
 // From the first kill to the last slot and the last place in the table.
-double time_of_deaths(Mourners& mourners, int count) {
+Cost cost_of_deaths(Mourners& mourners, int count) {
   IdleClients clients(mourners.path, count, /*with_a_slot=*/true);
   if (mourners.observed.held_slots() != static_cast<std::uint32_t>(count)) {
     throw Exception(Error{ErrorCode::kInternal, "not every client holds a slot"});
   }
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  const double cpu_before = bench::cpu_seconds(mourners.pool.supervisor());
   const shm::MonotonicNs begin = shm::monotonic_now();
   clients.kill();
   while (mourners.observed.held_slots() > 0 || mourners.observed.clients() > 0) {
@@ -46,7 +52,8 @@ double time_of_deaths(Mourners& mourners, int count) {
     bench::check_interrupted();
     std::this_thread::sleep_for(std::chrono::microseconds(200));
   }
-  return static_cast<double>(shm::monotonic_now() - begin);
+  const double ns = static_cast<double>(shm::monotonic_now() - begin);
+  return {ns / count, (bench::cpu_seconds(mourners.pool.supervisor()) - cpu_before) * 1e9 / count};
 }
 
 Series by_slots() {
@@ -72,14 +79,19 @@ Series by_slots() {
 
 std::vector<Series> deaths_of_clients(const RealPools& real) {
   const auto mourners = std::make_shared<Mourners>(real);
-  Series series{.figure = "from the first SIGKILL until all slots are free, a client",
-                .over = "clients killed at once",
-                .how = "real processes, which hold a slot each, of 1,116",
-                .most_rounds = kRounds};
+  Series all{.figure = "from the first SIGKILL until all slots are free, a client"};
+  Series cpu{.figure = "CPU time of the supervisor for that, a client"};
   for (const int count : kDead) {
-    series.points.push_back({count, [=] { return time_of_deaths(*mourners, count) / count; }});
+    all.points.push_back({count, [=] { return cost_of_deaths(*mourners, count).ns; }});
+    cpu.points.push_back(
+        {count, [=] { return cost_of_deaths(*mourners, count).supervisor_cpu_ns; }});
   }
-  return {std::move(series), by_slots()};
+  for (Series* series : {&all, &cpu}) {
+    series->over = "clients killed at once";
+    series->how = "real processes, which hold a slot each, of 1,116";
+    series->most_rounds = kRounds;
+  }
+  return {std::move(all), std::move(cpu), by_slots()};
 }
 
 }  // namespace slotring::growth

@@ -38,6 +38,7 @@ class RealPool {
   RealPool& operator=(const RealPool&) = delete;
 
   std::string socket_path(const std::string& pool) const { return supervisor_->socket_path(pool); }
+  pid_t supervisor() const { return supervisor_->pid(); }
   std::vector<pid_t> workers(const std::string& pool) { return supervisor_->await_workers(pool); }
 
  private:

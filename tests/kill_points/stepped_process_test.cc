@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <set>
+
 #include <gtest/gtest.h>
 
 #include "tests/support/effort.h"
@@ -56,6 +58,39 @@ TEST_F(SleepingChild, IsFoundInSingleStepsToo) {
   ASSERT_TRUE(child.reach_begin());
   while (child.step()) ASSERT_FALSE(child.at_end());
   EXPECT_TRUE(child.asleep());
+}
+
+TEST_F(SleepingChild, GoesOnToItsNextBeginAsOftenAsItHasOne) {
+  for (int i = 0; i < 3; ++i) wake();
+  SteppedProcess child([this] { return sleep() && sleep() && sleep(); });
+  ASSERT_TRUE(child.reach_begin());
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_TRUE(child.reach_end());
+    EXPECT_TRUE(child.reach_next_begin());
+  }
+  EXPECT_TRUE(child.reach_end());
+  child.go_on();
+  EXPECT_TRUE(eventually([&] { return child.ended(); }));
+  EXPECT_TRUE(child.succeeded());
+}
+
+TEST_F(SleepingChild, BecomesAProgramThatIsStoppedAndStepped) {
+  SteppedProcess child([this] {
+    ::dup2(pipe_[0], 0);
+    ::dup2(pipe_[1], 1);
+    ::execlp("cat", "cat", nullptr);  // one byte goes round and round
+    return false;
+  });
+  ASSERT_TRUE(child.reach_exec());
+  child.run_freely();
+  wake();
+  ASSERT_TRUE(child.stop());
+  std::set<CodeAddress> places;
+  for (int i = 0; i < 100; ++i) {
+    places.insert(child.instruction());
+    ASSERT_TRUE(child.step());
+  }
+  EXPECT_GT(places.size(), 10u);
 }
 
 }  // namespace

@@ -48,6 +48,12 @@ struct PoolConfig {
   std::string directory;                 // working directory; default: the config's folder
   std::map<std::string, std::string> env;  // besides the supervisor's own environment
 
+  // How a worker is started: "process", by itself; "template", forked from a process that has
+  // imported these modules.
+  std::string start = "process";
+  std::vector<std::string> preload;
+  bool forks() const { return start == "template"; }
+
   // How a worker serves the calls of its slots: "single", one at a time; "threads", with so many
   // threads; "asyncio", all from one loop.
   std::string profile = "single";

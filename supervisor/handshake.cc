@@ -134,4 +134,12 @@ Status send_broadcasted(int socket, std::uint32_t epoch) {
   return shm::send_packet(socket, builder, wire::Message::Broadcasted, broadcasted.Union());
 }
 
+Status send_fork(int socket, const std::vector<std::string>& arguments,
+                 std::span<const int> descriptors) {
+  flatbuffers::FlatBufferBuilder builder;
+  const auto arguments_at = builder.CreateVectorOfStrings(arguments);
+  const auto fork = wire::CreateFork(builder, arguments_at);
+  return shm::send_packet(socket, builder, wire::Message::Fork, fork.Union(), descriptors);
+}
+
 }  // namespace slotring::supervisor

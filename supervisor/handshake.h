@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "client_lib/shm/peer_socket.h"
 #include "supervisor/method_table.h"
@@ -45,6 +46,9 @@ Status send_rejoined(int socket);
 Status send_resumed(int socket, int output, int error_output);
 Status send_upgrading(int socket, const std::string& waits);
 Status send_broadcasted(int socket, std::uint32_t epoch);
+// To a template; the descriptors as wire::Fork wants them.
+Status send_fork(int socket, const std::vector<std::string>& arguments,
+                 std::span<const int> descriptors);
 
 }  // namespace slotring::supervisor
 

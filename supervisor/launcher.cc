@@ -35,19 +35,6 @@ namespace {
 
 rlimit original_descriptor_limit{};  // written once by prepare_to_launch()
 
-struct SocketEnds {
-  shm::UniqueFd ours;
-  shm::UniqueFd theirs;
-};
-
-Result<SocketEnds> make_socket() {
-  int fds[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) {
-    return shm::system_error("socketpair", errno);
-  }
-  return SocketEnds{shm::UniqueFd(fds[0]), shm::UniqueFd(fds[1])};
-}
-
 // What happens between fork and exec. Only async-signal-safe calls: the process that was forked had
 // other threads, which may have held any lock.
 struct ChildSetup : bp::extend::handler {
@@ -176,24 +163,50 @@ Result<PipeEnds> make_pipe(int flags) {
   return PipeEnds{shm::UniqueFd(fds[0]), shm::UniqueFd(fds[1])};
 }
 
+Result<Connections> Connections::make() {
+  int sockets[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0) {
+    return shm::system_error("socketpair", errno);
+  }
+  Connections made{shm::UniqueFd(sockets[0]), shm::UniqueFd(sockets[1]), {}, {}};
+  Result<PipeEnds> output = make_pipe();
+  if (!output) return std::move(output).error();
+  Result<PipeEnds> error_output = make_pipe();
+  if (!error_output) return std::move(error_output).error();
+  made.output = *std::move(output);
+  made.error_output = *std::move(error_output);
+  return made;
+}
+
+Result<LaunchedProcess> Connections::with(pid_t child) && {
+  their_socket.reset();
+  output.writing.reset();
+  error_output.writing.reset();
+  // Nobody else reaps, so the pid is the child's until reap_group().
+  Result<shm::UniqueFd> pidfd = shm::open_pidfd(child);
+  if (!pidfd) return std::move(pidfd).error();
+  return LaunchedProcess{child,
+                         shm::process_start_time(child),
+                         *std::move(pidfd),
+                         std::move(socket),
+                         std::move(output.reading),
+                         std::move(error_output.reading)};
+}
+
 Result<LaunchedProcess> launch(const LaunchOrder& order) {
   const std::optional<std::string> program = find_program(order.program);
   if (!program) {
     return Error{ErrorCode::kInvalidArgument, "there is no program " + order.program + " on PATH"};
   }
-  Result<SocketEnds> socket = make_socket();
-  if (!socket) return std::move(socket).error();
-  Result<PipeEnds> output = make_pipe();
-  if (!output) return std::move(output).error();
-  Result<PipeEnds> error_output = make_pipe();
-  if (!error_output) return std::move(error_output).error();
+  Result<Connections> connections = Connections::make();
+  if (!connections) return std::move(connections).error();
 
   pid_t forked = -1;
   ChildSetup setup;
-  setup.socket = socket->theirs.get();
+  setup.socket = connections->their_socket.get();
   setup.seat_socket = order.seat_socket;
-  setup.output = output->writing.get();
-  setup.error_output = error_output->writing.get();
+  setup.output = connections->output.writing.get();
+  setup.error_output = connections->error_output.writing.get();
   setup.directory = order.directory.c_str();
   std::vector<std::string> entries = environment_of(order);
   std::vector<char*> environment;
@@ -205,18 +218,9 @@ Result<LaunchedProcess> launch(const LaunchOrder& order) {
   Result<pid_t> pid = spawn(order, *program, setup);
   if (!pid) return std::move(pid).error();
 
-  // Nobody else reaps, so the pid is the child's until reap_group().
-  Result<shm::UniqueFd> pidfd = shm::open_pidfd(*pid);
-  if (!pidfd) {
-    kill_and_reap(*pid);
-    return std::move(pidfd).error();
-  }
-  return LaunchedProcess{*pid,
-                         shm::process_start_time(*pid),
-                         *std::move(pidfd),
-                         std::move(socket->ours),
-                         std::move(output->reading),
-                         std::move(error_output->reading)};
+  Result<LaunchedProcess> process = std::move(*connections).with(*pid);
+  if (!process) kill_and_reap(*pid);
+  return process;
 }
 
 void prepare_to_launch() {

@@ -60,6 +60,19 @@ struct PipeEnds {
 // `flags` as of pipe2(2), besides O_CLOEXEC. Errors: SYSTEM_LIMIT.
 Result<PipeEnds> make_pipe(int flags = 0);
 
+// Between this process and one that it has started, or has had started.
+struct Connections {
+  shm::UniqueFd socket;        // this end
+  shm::UniqueFd their_socket;  // SOCK_SEQPACKET
+  PipeEnds output;
+  PipeEnds error_output;
+
+  // Errors: SYSTEM_LIMIT.
+  static Result<Connections> make();
+  // This end's, of a child that nobody else reaps. The other ends are closed. Errors: SYSTEM_LIMIT.
+  Result<LaunchedProcess> with(pid_t child) &&;
+};
+
 // Prepares this process for launching: opens missing descriptors 0 to 2, stops ignoring SIGCHLD,
 // ignores SIGPIPE, and raises the descriptor limit as far as allowed. Once, before any thread is
 // started.

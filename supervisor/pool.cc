@@ -58,6 +58,10 @@ Pool::Pool(const ProgramSide& program, PoolConfig config, Parts parts)
       settings_(parts_.memory->segment()),
       reception_(program.io, log_, config_.name,
                  AccessList(config_.allow_users, config_.allow_groups), *parts_.memory, slots_),
+      template_(config_.forks() ? std::make_unique<WorkerTemplate>(WorkerTemplate::PoolSide{
+                                      program.io, program.log_output, config_, parts_.package_path,
+                                      [this] { on_phase(); }})
+                                : nullptr),
       seat_side_{program.io,
                  program.log_output,
                  config_,
@@ -66,6 +70,7 @@ Pool::Pool(const ProgramSide& program, PoolConfig config, Parts parts)
                  slots_,
                  parts_.seat_sockets,
                  methods_,
+                 template_.get(),
                  [this](shm::SeatIndex seat) { return staffing_.holds_state(seat); },
                  [this] { on_phase(); },
                  [this] { repair(); },
@@ -159,6 +164,8 @@ void Pool::start_seats() {
                config_.lazy ? "starting no worker before somebody claims"
                             : "starting " + counted(config_.min_workers, "worker"));
   }
+  // Before its workers are needed, unless none may be: those that were taken over may die.
+  if (template_ && !config_.lazy) template_->start();
   staffing_.start();
 }
 
@@ -170,6 +177,7 @@ bool Pool::can_be_left() const {
 
 void Pool::leave() {
   for (const auto& seat : seats_) seat->leave();
+  if (template_) template_->end();
   parts_.socket.leave();
 }
 
@@ -178,6 +186,7 @@ void Pool::drain() {
   draining_ = true;
   log_->info("draining: {} attached", counted(reception_.clients(), "client"));
   staffing_.stop();
+  if (template_) template_->stop();
   reception_.refuse_clients();
   for (const auto& seat : seats_) seat->drain();
   // Callers that wait for a slot learn from the seats' words that there will be none.
@@ -188,14 +197,18 @@ void Pool::hasten() {
   if (stopped_) return;
   log_->warn("asked again to stop: not waiting any longer");
   for (const auto& seat : seats_) seat->hasten();
+  if (!template_) return;
+  template_->end();
+  on_phase();
 }
 
 void Pool::on_phase() {
   if (!draining_) {
     check_ready();
     staffing_.on_phase();
-  } else if (!stopped_ && std::all_of(seats_.begin(), seats_.end(),
-                                      [](const auto& seat) { return is_settled(seat->phase()); })) {
+  } else if (!stopped_ && (!template_ || template_->stopped()) &&
+             std::all_of(seats_.begin(), seats_.end(),
+                         [](const auto& seat) { return is_settled(seat->phase()); })) {
     finish();
   }
 }

@@ -34,6 +34,7 @@
 #include "supervisor/seat_sockets.h"
 #include "supervisor/settings.h"
 #include "supervisor/staffing.h"
+#include "supervisor/worker_template.h"
 
 namespace slotring::supervisor {
 
@@ -108,6 +109,7 @@ class Pool {
   MethodTable methods_;
   Settings settings_;
   Reception reception_;
+  std::unique_ptr<WorkerTemplate> template_;  // null: workers are launched
   Seat::PoolSide seat_side_;
   std::vector<std::unique_ptr<Seat>> seats_;
   Staffing staffing_;

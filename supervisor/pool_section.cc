@@ -4,6 +4,7 @@
 #include <pwd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <limits>
 #include <optional>
 #include <utility>
@@ -59,6 +60,18 @@ void read_ids(ConfigTable& table, std::string_view key, std::string_view what, L
   }
 }
 
+// As far as can be told without Python, whose names may have letters beyond ASCII's.
+bool is_module_name(std::string_view text) {
+  bool first = true;  // of a part
+  for (const char c : text) {
+    const bool letter = std::isalpha(static_cast<unsigned char>(c)) != 0 || c == '_' || c < 0;
+    const bool digit = c >= '0' && c <= '9';
+    if (first ? !letter : !letter && !digit && c != '.') return false;
+    first = c == '.';
+  }
+  return !first;
+}
+
 }  // namespace
 
 std::string placed(const std::filesystem::path& folder, const std::string& path) {
@@ -73,6 +86,7 @@ PoolSection::PoolSection(const toml::table& table, std::string name,
 
 PoolConfig PoolSection::read(const std::vector<PoolConfig>& others) {
   read_worker();
+  read_start();
   read_staffing();
   read_sizes();
   read_profile();
@@ -104,6 +118,24 @@ void PoolSection::read_worker() {
   table_.read_text_map("env", pool_.env);
   if (pool_.env.contains("PYTHONPATH")) {
     report(errors_, table_.place_of("env"), "PYTHONPATH in `env` has no effect; use `python_path`");
+  }
+}
+
+void PoolSection::read_start() {
+  table_.read_choice("start", pool_.start, {"process", "template"});
+  table_.read_texts("preload", pool_.preload);
+  if (!table_.has("preload")) return;
+  if (!pool_.forks()) {
+    report(errors_, table_.place_of("preload"),
+           "`preload` has no effect with start = \"process\": set start = \"template\", or leave "
+           "it out");
+  }
+  for (const std::string& module : pool_.preload) {
+    if (is_module_name(module)) continue;
+    report(errors_, table_.place_of("preload"),
+           "`preload`: \"" + module +
+               "\" is no name of a module, such as \"numpy\" or "
+               "\"sklearn.linear_model\"");
   }
 }
 

@@ -26,6 +26,7 @@ class PoolSection {
 
  private:
   void read_worker();
+  void read_start();
   void read_staffing();
   void read_range(const toml::table& node);
   void read_sizes();

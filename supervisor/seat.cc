@@ -87,6 +87,8 @@ void Seat::carry_out(SeatAction action) {
   switch (action) {
     case SeatAction::kLaunch:
       return launch();
+    case SeatAction::kForsake:
+      return forsake();
     case SeatAction::kPublish:
       return publish();
     case SeatAction::kRepublish:
@@ -125,70 +127,6 @@ void Seat::carry_out(SeatAction action) {
     case SeatAction::kDisarmTimer:
       return timer_.cancel();
   }
-}
-
-void Seat::launch() {
-  const Status launched = try_launch();
-  if (launched) return;
-  log_->error("cannot start a worker: {}", launched.error().to_string());
-  const bool shortage = launched.error().category() == ErrorCategory::kResource;
-  last_end_ = shortage ? StartEnd::kShortage : StartEnd::kWorkerDied;
-  dispatch(SeatEvent::kLaunchFailed);
-}
-
-Status Seat::try_launch() {
-  if (Status walked = ensure_walked(); !walked) return walked;
-  ++generation_;
-  ready_at_ = {};
-  calls_before_ = calls();
-  set_word(SeatState::kStarting);
-  record_.restarts.store(launches_++, std::memory_order_relaxed);
-  const auto start_process = [this]() -> Status {
-    Result<shm::UniqueFd> seat_socket = pool_.sockets.listen(index_);
-    if (!seat_socket) return std::move(seat_socket).error();
-    Result<LaunchedProcess> process = supervisor::launch(
-        make_worker_order(pool_.config, pool_.package_path, index_, *seat_socket));
-    if (!process) return std::move(process).error();
-    return take_on(*std::move(process));
-  };
-  Status started = start_process();
-  if (!started) {
-    set_word(SeatState::kLost);
-    constexpr int kNotFoundStatus = 127 << 8;  // a shell's exit status for it, as of waitpid
-    shm::write_obituary(pool_.memory.segment(), index_, generation_, 0, kNotFoundStatus,
-                        started.error().message);
-    walk_slots(/*last=*/false);
-  }
-  return started;
-}
-
-// Watches a process that was launched. One that cannot be watched is killed again.
-Status Seat::take_on(LaunchedProcess process) {
-  auto worker = std::make_unique<WorkerProcess>();
-  worker->pid = process.pid;
-  worker->start_time = process.start_time;
-  worker->log = pool_.log_output.make_log(name_ + "[" + std::to_string(process.pid) + "]");
-  const auto watch = [&]() -> Status {
-    Status output =
-        worker->watch_output(pool_.io, std::move(process.output), std::move(process.error_output));
-    if (!output) return output;
-    Result<std::unique_ptr<WorkerLink>> link = WorkerLink::start(
-        pool_.io, std::move(process.socket), {pool_.config.name, pool_.memory, pool_.methods},
-        {index_, generation_}, worker->log, [this](WorkerLink::News news) { on_news(news); });
-    if (!link) return std::move(link).error();
-    worker->link = *std::move(link);
-    return worker->watch_life(pool_.io, std::move(process.pidfd), [this] { on_exit(); });
-  };
-  if (Status watched = watch(); !watched) {
-    kill_and_reap(worker->pid);
-    return watched;
-  }
-  record_.pid_start_time.store(process.start_time, std::memory_order_relaxed);
-  record_.pid.store(worker->pid, std::memory_order_relaxed);
-  set_profile(profile_word(pool_.config));
-  worker->log->info("started, generation {}", generation_);
-  worker_ = std::move(worker);
-  return Done{};
 }
 
 Status Seat::take_over(FoundWorker found) {
@@ -306,7 +244,7 @@ void Seat::set_profile(layout::ProfileWord profile) {
 }
 
 shm::PoolTruth::Seat Seat::truth() const {
-  if (!worker_ && walked_ != generation_) {
+  if (!worker_ && has_unwalked()) {
     return {word_, predecessor_.pid, predecessor_.start_time, profile_};
   }
   if (!worker_) return {word_, 0, 0, profile_};

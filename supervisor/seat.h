@@ -33,6 +33,7 @@
 #include "supervisor/seat_machine.h"
 #include "supervisor/seat_sockets.h"
 #include "supervisor/worker_process.h"
+#include "supervisor/worker_template.h"
 
 namespace slotring::supervisor {
 
@@ -51,6 +52,7 @@ class Seat {
     const shm::SlotPool& slots;
     SeatSockets& sockets;
     MethodTable& methods;
+    WorkerTemplate* worker_template;                  // null: workers are launched
     std::function<bool(shm::SeatIndex)> holds_state;  // whether its worker has sessions' state
     std::function<void()> on_phase;                   // after every change of phase
     std::function<void()> on_buried;                  // after a dead worker's slots were walked
@@ -86,7 +88,7 @@ class Seat {
   // What an earlier supervisor left here, before start() or take_over().
   SeatState state_found() const { return word_.state; }
   // Whether a worker of this seat may be at work: none of its processes is proven dead.
-  bool may_live() const { return worker_ != nullptr || walked_ != generation_; }
+  bool may_live() const { return worker_ != nullptr || has_unwalked(); }
   // What the seat's record in the segment should say.
   shm::PoolTruth::Seat truth() const;
 
@@ -95,7 +97,11 @@ class Seat {
   void carry_out(SeatAction action);
 
   void launch();
-  Status try_launch();
+  Status start_process();
+  void on_forked(Result<LaunchedProcess> process);
+  void forsake();
+  void bury_unborn(const Error& why);
+  void fail_launch(const Error& why);
   Status ensure_walked();
   std::uint32_t walk_slots(bool last);
   Status take_on(LaunchedProcess process);
@@ -116,6 +122,8 @@ class Seat {
   void arm(std::chrono::milliseconds delay);
   void on_timeout();
 
+  // Whether there was a worker whose slots are not walked yet.
+  bool has_unwalked() const { return walked_ != generation_ && phase_ != SeatPhase::kForking; }
   void set_word(SeatState state, bool returns = false);
   void set_profile(layout::ProfileWord profile);
   std::chrono::milliseconds ready_for() const;

@@ -48,6 +48,7 @@ constexpr Row kRows[] = {
      {Action::kMarkDraining, Action::kArmDrainTimer}},
 
     {Phase::kStarting, Event::kReady, Phase::kReady, {Action::kDisarmTimer, Action::kPublish}},
+    {Phase::kStarting, Event::kOrdered, Phase::kForking, {}},
     {Phase::kStarting, Event::kLaunchFailed, Phase::kBackoff, {Action::kPlanSuccessor}},
     // It ends by itself, with an exit status that tells more than SIGTERM.
     {Phase::kStarting, Event::kSetupFailed, Phase::kEvicting, {Action::kArmStopTimer}},
@@ -57,6 +58,14 @@ constexpr Row kRows[] = {
     {Phase::kStarting, Event::kDied, Phase::kBackoff, {Action::kBury, Action::kPlanSuccessor}},
     {Phase::kStarting, Event::kDrain, Phase::kStopping,
      {Action::kMarkDraining, Action::kTerminate, Action::kArmStopTimer}},
+
+    // Its set-up has as long as anybody's, however long the template's imports took.
+    {Phase::kForking, Event::kForked, Phase::kStarting, {Action::kArmStartTimer}},
+    {Phase::kForking, Event::kLaunchFailed, Phase::kBackoff, {Action::kPlanSuccessor}},
+    {Phase::kForking, Event::kTimeout, Phase::kBackoff,
+     {Action::kForsake, Action::kPlanSuccessor}},
+    {Phase::kForking, Event::kDrain, Phase::kStopped,
+     {Action::kDisarmTimer, Action::kForsake, Action::kMarkDraining}},
 
     // A dying process closes its socket before its pidfd tells. One that lives on without it cannot
     // be asked for anything, and has to go.
@@ -125,19 +134,18 @@ std::optional<SeatStep> step(SeatPhase phase, SeatEvent event) {
 }
 
 const char* to_string(SeatPhase phase) {
-  constexpr const char* kNames[kSeatPhases] = {"vacant",   "resuming", "starting", "ready",
-                                               "evicting", "backoff",  "failed",   "retiring",
-                                               "dormant",  "draining", "stopping", "stopped"};
+  constexpr const char* kNames[kSeatPhases] = {
+      "vacant", "resuming", "forking", "starting", "ready",    "evicting", "backoff",
+      "failed", "retiring", "dormant", "draining", "stopping", "stopped"};
   return kNames[static_cast<std::size_t>(phase)];
 }
 
 const char* to_string(SeatEvent event) {
   constexpr const char* kNames[kSeatEvents] = {
-      "start",         "found",      "resumed",      "resumed, leaving",
-      "launch failed", "ready",      "setup failed", "connection lost",
-      "died",          "overdue",    "timeout",      "timeout, in use",
-      "rest",          "in use",     "give up",      "drain",
-      "hasten",        "hasten idle"};
+      "start",  "found",         "resumed", "resumed, leaving", "ordered",
+      "forked", "launch failed", "ready",   "setup failed",     "connection lost",
+      "died",   "overdue",       "timeout", "timeout, in use",  "rest",
+      "in use", "give up",       "drain",   "hasten",           "hasten idle"};
   return kNames[static_cast<std::size_t>(event)];
 }
 

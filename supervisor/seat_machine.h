@@ -10,6 +10,9 @@
 //                            |     '-- give up --> FAILED         ^
 //                            '---- set-up failed, timeout --------'
 //
+//     STARTING -- ordered --> FORKING -- forked --> STARTING   its process comes from a template
+//                                '-- launch failed, timeout --> BACKOFF
+//
 //     VACANT -- found --> RESUMING -- resumed --> READY        a worker of an earlier supervisor
 //                            '-- resumed, leaving, or refused --> EVICTING
 //
@@ -35,6 +38,7 @@ namespace slotring::supervisor {
 enum class SeatPhase : std::uint8_t {
   kVacant,    // has no worker yet
   kResuming,  // a process of an earlier supervisor runs; it has not answered yet
+  kForking,   // no process yet; a template was told to fork one
   kStarting,  // a process runs and sets itself up
   kReady,     // serves calls
   kEvicting,  // the process was told to go, a successor is due
@@ -46,14 +50,16 @@ enum class SeatPhase : std::uint8_t {
   kStopping,  // the pool shuts down; the process was told to go
   kStopped,   // the pool shuts down; no process
 };
-inline constexpr int kSeatPhases = 12;
+inline constexpr int kSeatPhases = 13;
 
 enum class SeatEvent : std::uint8_t {
   kStart,           // the pool wants a worker here
   kFound,           // an earlier supervisor's worker lives here
   kResumed,         // it has answered, and serves on
   kResumedLeaving,  // it has answered, and was told to leave
-  kLaunchFailed,    // there is no process: fork, exec or a limit
+  kOrdered,         // a template was told to fork the process
+  kForked,          // it has
+  kLaunchFailed,    // there is no process: fork, exec, a limit or the template
   kReady,           // the handshake is complete
   kSetupFailed,     // the worker said so, or its handshake was wrong
   kConnectionLost,  // its socket is closed; the process may be alive
@@ -68,10 +74,11 @@ enum class SeatEvent : std::uint8_t {
   kHasten,          // the pool shuts down, and somebody is impatient; calls are running
   kHastenIdle,      // the same; no slot of the seat is in use
 };
-inline constexpr int kSeatEvents = 18;
+inline constexpr int kSeatEvents = 20;
 
 enum class SeatAction : std::uint8_t {
-  kLaunch,         // next generation, word STARTING, fork and exec
+  kLaunch,         // next generation, word STARTING, fork and exec; or kOrdered
+  kForsake,        // a process that a template was told to fork is wanted no more; buries its seat
   kPublish,        // word READY, slots listed
   kRepublish,      // the same for a worker that served already
   kMarkDraining,   // word DRAINING: nobody claims here any more

@@ -123,7 +123,7 @@ void Seat::retire() {
 // Does without a worker until one is wanted.
 void Seat::go_dormant() {
   if (Status walked = ensure_walked(); !walked) {
-    // It is launched when that can be: try_launch() tries again until then.
+    // It is launched when that can be: launch() tries again until then.
     log_->warn("{}", walked.error().message);
     return dispatch(SeatEvent::kStart);
   }

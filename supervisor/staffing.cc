@@ -27,6 +27,7 @@ void Staff::count(SeatPhase phase) {
     case SeatPhase::kResuming:
       ++serving;
       return;
+    case SeatPhase::kForking:
     case SeatPhase::kStarting:
     case SeatPhase::kBackoff:
     case SeatPhase::kEvicting:  // a successor follows

@@ -23,24 +23,9 @@ Status WorkerProcess::watch_life(boost::asio::io_context& io, shm::UniqueFd pidf
   return Done{};
 }
 
-LaunchOrder make_worker_order(const PoolConfig& config, const std::string& package_path,
-                              shm::SeatIndex seat, const shm::UniqueFd& seat_socket) {
-  LaunchOrder order;
-  order.seat_socket = seat_socket.get();
-  order.program = config.python;
-  order.directory = config.directory;
-  order.environment = config.env;
-  // First the package, so that no user's module stands in for it. -P keeps the working directory
-  // out.
-  std::string path = package_path;
-  for (const std::string& folder : config.python_path) path += ":" + folder;
-  order.environment["PYTHONPATH"] = path;
-  order.environment.emplace("PYTHONUNBUFFERED", "1");  // lines reach the log when they are printed
+std::vector<std::string> worker_arguments(const PoolConfig& config, shm::SeatIndex seat) {
   const double orphan_timeout_s = static_cast<double>(config.orphan_timeout.count()) / 1000;
-  order.arguments = {
-      "-P",
-      "-m",
-      "slotring.worker",
+  std::vector<std::string> arguments = {
       "--socket-fd",
       kSocketPlace,
       "--seat-socket-fd",
@@ -60,8 +45,25 @@ LaunchOrder make_worker_order(const PoolConfig& config, const std::string& packa
       "--profile",
       config.profile};
   if (config.profile == "threads") {
-    order.arguments.insert(order.arguments.end(), {"--threads", std::to_string(config.threads)});
+    arguments.insert(arguments.end(), {"--threads", std::to_string(config.threads)});
   }
+  return arguments;
+}
+
+LaunchOrder make_python_order(const PoolConfig& config, const std::string& package_path,
+                              const std::string& module, std::vector<std::string> arguments) {
+  LaunchOrder order;
+  order.program = config.python;
+  order.directory = config.directory;
+  order.environment = config.env;
+  // First the package, so that no user's module stands in for it. -P keeps the working directory
+  // out.
+  std::string path = package_path;
+  for (const std::string& folder : config.python_path) path += ":" + folder;
+  order.environment["PYTHONPATH"] = path;
+  order.environment.emplace("PYTHONUNBUFFERED", "1");  // lines reach the log when they are printed
+  order.arguments = std::move(arguments);
+  order.arguments.insert(order.arguments.begin(), {"-P", "-m", module});
   return order;
 }
 

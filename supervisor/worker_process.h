@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <boost/asio/io_context.hpp>
 
@@ -34,9 +35,13 @@ struct WorkerProcess {
   Status watch_life(boost::asio::io_context& io, shm::UniqueFd pidfd, Callback on_exit);
 };
 
-// How a worker of this pool is launched for this seat.
-LaunchOrder make_worker_order(const PoolConfig& config, const std::string& package_path,
-                              shm::SeatIndex seat, const shm::UniqueFd& seat_socket);
+// The arguments of a worker of this pool for this seat, as slotring/worker.py takes them;
+// kSocketPlace and kSeatSocketPlace (launcher.h) stand for its sockets.
+std::vector<std::string> worker_arguments(const PoolConfig& config, shm::SeatIndex seat);
+
+// How a Python process of this pool is launched that runs `module` with these arguments.
+LaunchOrder make_python_order(const PoolConfig& config, const std::string& package_path,
+                              const std::string& module, std::vector<std::string> arguments);
 
 // What observers are told of how such a worker serves.
 layout::ProfileWord profile_word(const PoolConfig& config);

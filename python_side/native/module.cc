@@ -9,6 +9,7 @@
 #include "python_side/native/error.h"
 #include "python_side/native/session_table.h"
 #include "python_side/native/table.h"
+#include "python_side/native/template.h"
 #include "python_side/native/value.h"
 #include "python_side/native/view.h"
 #include "python_side/native/worker.h"
@@ -41,6 +42,9 @@ PyMethodDef module_methods[] = {
     {"to_flexbuffers", to_flexbuffers, METH_O, "A value as FlexBuffers, in bytes."},
     {"from_flexbuffers", from_flexbuffers, METH_O, "The value that a bytes-like object holds."},
     {"dlpack_capsule", dlpack_capsule, METH_O, "A DLPack capsule over an object's buffer."},
+    {"settle_for_fork", settle_for_fork, METH_NOARGS, "Calls the handlers of fork, once."},
+    {"refuse_forks", refuse_forks, METH_VARARGS, "Tells the supervisor why none can be forked."},
+    {"fork_workers", fork_workers, METH_VARARGS, "Forks workers; returns in each of them, too."},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -299,6 +299,18 @@ class Worker:
 def dlpack_capsule(array: Buffer, /) -> Any:
     """A capsule "dltensor" over the buffer's memory. Raises BufferError for what is no tensor."""
 
+def settle_for_fork() -> None:
+    """Calls the handlers that libraries have for fork(), once; these end threads that they can
+    start again."""
+
+def refuse_forks(socket_fd: int, message: str, /) -> None:
+    """Tells a template's supervisor why no worker can be forked."""
+
+def fork_workers(socket_fd: int, refusal: Callable[[], str | None], /) -> list[str] | None:
+    """Forks a worker each time that the supervisor says so. Returns its arguments in each worker;
+    None in the template, when the supervisor has closed the socket, or was told what refusal()
+    returned: it is asked before every fork."""
+
 def to_flexbuffers(value: object, /) -> bytes:
     """Raises Failure, REPLY_NOT_CONVERTIBLE for what is no value."""
 

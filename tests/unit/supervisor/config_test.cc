@@ -237,15 +237,26 @@ TEST(Config, AProfileMayHaveThreadsOnlyWhereItUsesThem) {
   EXPECT_NE(useless.errors[0].message.find("no effect with profile"), std::string::npos);
 }
 
-TEST(Config, WaitingIsOneOfThreeModes) {
-  const auto waiting = [](const std::string& lines) {
-    return parse_config("[pool.p]\nmodule = \"m\"\n" + lines, "/c.toml");
-  };
-  using layout::WaitingMode;
-  EXPECT_EQ(waiting("").config.pools[0].waiting, WaitingMode::kBalanced);
-  EXPECT_EQ(waiting("waiting = \"latency\"").config.pools[0].waiting, WaitingMode::kLatency);
-  EXPECT_EQ(waiting("waiting = \"frugal\"").config.pools[0].waiting, WaitingMode::kFrugal);
-  EXPECT_FALSE(waiting("waiting = \"eager\"").ok());
+TEST(Config, APoolIsStartedFromATemplateThatPreloadsModules) {
+  EXPECT_FALSE(parse_pool("").config.pools[0].forks());
+  const ConfigReading reading =
+      parse_pool("start = \"template\"\npreload = [\"numpy\", \"sklearn.linear_model\"]\n");
+  ASSERT_THAT(errors_of(reading), IsEmpty());
+  EXPECT_TRUE(reading.config.pools[0].forks());
+  EXPECT_THAT(reading.config.pools[0].preload, ElementsAre("numpy", "sklearn.linear_model"));
+  EXPECT_THAT(errors_of(parse_pool("start = \"template\"\n")), IsEmpty())
+      << "the interpreter alone";
+}
+
+TEST(Config, WhatCannotBePreloadedIsAnError) {
+  EXPECT_THAT(error_of("start = \"fork\"\n"), HasSubstr("\"process\""));
+  EXPECT_THAT(error_of("preload = [\"numpy\"]\n"), HasSubstr(":3:11: error: `preload` has no"));
+  for (const char* module : {"numpy.", ".numpy", "a..b", "a b", "lib/a.py", "1a"}) {
+    EXPECT_THAT(error_of("start = \"template\"\npreload = [\"" + std::string(module) + "\"]\n"),
+                HasSubstr("no name of a module"))
+        << module;
+  }
+  EXPECT_THAT(error_of("start = \"template\"\npreload = [\"m\u00fcll_2.b\"]\n"), "");
 }
 
 TEST(Config, WorkersAreANumberOrARange) {

@@ -64,6 +64,11 @@ const Expected kExpected[] = {
     {Phase::kResuming, Event::kConnectionLost, Phase::kEvicting},
     {Phase::kResuming, Event::kDied, Phase::kBackoff},
     {Phase::kResuming, Event::kDrain, Phase::kDraining},
+    {Phase::kForking, Event::kForked, Phase::kStarting},
+    {Phase::kForking, Event::kLaunchFailed, Phase::kBackoff},
+    {Phase::kForking, Event::kTimeout, Phase::kBackoff},
+    {Phase::kForking, Event::kDrain, Phase::kStopped},
+    {Phase::kStarting, Event::kOrdered, Phase::kForking},
     {Phase::kStarting, Event::kLaunchFailed, Phase::kBackoff},
     {Phase::kStarting, Event::kReady, Phase::kReady},
     {Phase::kStarting, Event::kSetupFailed, Phase::kEvicting},
@@ -178,6 +183,14 @@ TEST(SeatMachine, AHungStartIsTerminatedThenKilledThenReplaced) {
   EXPECT_THAT(deaf->actions, ElementsAreArray({Action::kKill}));
   EXPECT_EQ(after({Event::kStart, Event::kTimeout, Event::kTimeout, Event::kDied, Event::kTimeout}),
             Phase::kStarting);
+}
+
+TEST(SeatMachine, AHungTemplateIsForsakenAndAskedAgain) {
+  const auto hung = supervisor::step(Phase::kForking, Event::kTimeout);
+  EXPECT_THAT(hung->actions, ElementsAreArray({Action::kForsake, Action::kPlanSuccessor}));
+  EXPECT_EQ(after({Event::kStart, Event::kOrdered, Event::kTimeout, Event::kTimeout,
+                   Event::kOrdered, Event::kForked, Event::kReady}),
+            Phase::kReady);
 }
 
 TEST(SeatMachine, AWorkerThatIsTakenOverIsNotLaunchedAndNotHurried) {

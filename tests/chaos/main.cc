@@ -60,7 +60,7 @@ int main(int argc, char** argv) {
   app.add_option("--clients", options.clients, "Client processes")->check(CLI::Range(1, 30));
   app.add_option("--workers", options.workers, "Workers a pool")->check(CLI::Range(1, 16));
   app.add_option("--pool", options.pool, "Whose workers are Python's, or C++")
-      ->check(CLI::IsMember({"python", "native", "both"}));
+      ->check(CLI::IsMember({"python", "native", "template", "both"}));
   app.add_option("--events", options.events_per_second, "Kills and stops a second")
       ->check(CLI::PositiveNumber);
   app.add_flag("--no-supervisor-kills", spare_supervisors, "Supervisors are only stopped");

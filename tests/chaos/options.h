@@ -13,7 +13,7 @@ struct Options {
   std::uint64_t seed = 0;
   int clients = 4;
   int workers = 2;               // a pool
-  std::string pool = "both";     // python, native, both
+  std::string pool = "both";     // python, native, template, both (the first two)
   double events_per_second = 8;  // kills and stops
   bool supervisor_kills = true;
   bool json = false;

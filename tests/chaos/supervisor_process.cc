@@ -20,6 +20,7 @@ std::string pool_table(const std::string& name, const Options& options, const st
   table += "module = \"chaos_served\"\n";
   table += "python_path = [\"" SLOTRING_CHAOS_MODULES "\"]\n";
   if (native) table += "python = \"" SLOTRING_CHAOS_WORKER "\"\n";
+  if (name == "template") table += "start = \"template\"\npreload = [\"json\"]\n";
   table += "socket = \"" + name + ".sock\"\n";
   table += "env = { SLOTRING_CHAOS_FOLDER = \"" + folder + "\", PYTHONDONTWRITEBYTECODE = \"1\"";
   if (options.canary == "wrong-reply") table += ", SLOTRING_CHAOS_WRONG_REPLIES = \"1\"";
@@ -38,8 +39,8 @@ std::string pool_table(const std::string& name, const Options& options, const st
 
 SupervisorProcess::SupervisorProcess(const Options& options, std::string folder)
     : folder_(std::move(folder)) {
-  if (options.pool != "native") pools_.push_back("python");
-  if (options.pool != "python") pools_.push_back("native");
+  pools_ = options.pool == "both" ? std::vector<std::string>{"python", "native"}
+                                  : std::vector<std::string>{options.pool};
   std::ofstream config(folder_ + "/config.toml");
   config << "[log]\nlevel = \"info\"\n\n";
   for (const std::string& pool : pools_) config << pool_table(pool, options, folder_);

@@ -1,4 +1,4 @@
-// One way of getting a payload echoed by other processes; what the benchmark compares.
+// One way of having other processes do a job, mostly to echo a payload; what the benchmark compares.
 
 #ifndef SLOTRING_TOOLS_BENCH_TRANSPORT_H_
 #define SLOTRING_TOOLS_BENCH_TRANSPORT_H_
@@ -21,7 +21,8 @@ class Exchange {
  public:
   virtual ~Exchange() = default;
 
-  // Sends `request` and copies the reply into `reply`, of the same size. Throws when it fails.
+  // Sends `request` and copies the reply into `reply`, of the size that its job replies: for an echo
+  // that of the request. Throws when it fails.
   virtual void call(Bytes request, Space reply) = 0;
 };
 

@@ -191,13 +191,13 @@ class Transports {
 
 std::string placement_note(Placement placement) {
   const std::vector<int> cpus = usable_cpus();
-  const Seats seats = choose_seats(placement);
+  const Seats seats = choose_seats(placement, 1, 1);
   std::string note = "1 to 1: ";
-  if (!seats.client_cpu) {
+  if (!seats.client_cpu(0)) {
     note += "anywhere";
   } else {
-    note += "client on CPU " + std::to_string(*seats.client_cpu) + ", server on CPU " +
-            std::to_string(*seats.server_cpu);
+    note += "client on CPU " + std::to_string(*seats.client_cpu(0)) + ", server on CPU " +
+            std::to_string(*seats.server_cpu(0));
   }
   return note + "; 8 to 2: anywhere on " + std::to_string(cpus.size()) + " CPUs";
 }

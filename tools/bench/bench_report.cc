@@ -79,17 +79,23 @@ std::string skipped_lines(const BenchResult& result) {
   return lines;
 }
 
+}  // namespace
+
 json turn_json(const TurnResult& turn) {
   return {{"p50_ns", turn.p50_ns},
           {"p90_ns", turn.p90_ns},
           {"p99_ns", turn.p99_ns},
           {"p99_9_ns", turn.p999_ns},
+          {"p99_99_ns", turn.p9999_ns},
           {"calls", turn.calls},
           {"calls_per_s", turn.calls_per_second},
           {"cpu_us_per_call", turn.cpu_us_per_call},
           {"page_faults_per_call", turn.page_faults_per_call},
+          {"wake_ups_per_call", turn.wake_ups_per_call},
           {"fairness", turn.fairness}};
 }
+
+namespace {
 
 json variant_json(const VariantResult& variant) {
   json rounds = json::array();
@@ -99,9 +105,11 @@ json variant_json(const VariantResult& variant) {
       .p90_ns = typical(variant, &TurnResult::p90_ns),
       .p99_ns = typical(variant, &TurnResult::p99_ns),
       .p999_ns = typical(variant, &TurnResult::p999_ns),
+      .p9999_ns = typical(variant, &TurnResult::p9999_ns),
       .calls_per_second = typical(variant, &TurnResult::calls_per_second),
       .cpu_us_per_call = typical(variant, &TurnResult::cpu_us_per_call),
       .page_faults_per_call = typical(variant, &TurnResult::page_faults_per_call),
+      .wake_ups_per_call = typical(variant, &TurnResult::wake_ups_per_call),
       .fairness = typical(variant, &TurnResult::fairness)};
   json median_figures = turn_json(medians);
   median_figures.erase("calls");

@@ -13,6 +13,8 @@ namespace slotring::bench {
 
 std::string report_text(const BenchResult& result);
 nlohmann::json report_json(const BenchResult& result);
+// One turn's figures.
+nlohmann::json turn_json(const TurnResult& turn);
 
 }  // namespace slotring::bench
 

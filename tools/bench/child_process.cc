@@ -5,14 +5,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <ctime>
-#include <fstream>
-#include <sstream>
 #include <string>
 #include <thread>
 
@@ -50,7 +46,9 @@ ChildProcess& ChildProcess::operator=(ChildProcess&& other) noexcept {
 }
 
 ChildProcess ChildProcess::start(const std::vector<std::string>& command, const std::string& log,
-                                 const shm::UniqueFd* inherited) {
+                                 const shm::UniqueFd* inherited,
+                                 const shm::UniqueFd* standard_input,
+                                 const shm::UniqueFd* standard_output) {
   std::vector<char*> arguments;
   arguments.reserve(command.size() + 1);
   for (const std::string& argument : command) {
@@ -65,8 +63,8 @@ ChildProcess ChildProcess::start(const std::vector<std::string>& command, const 
   ::setpgid(0, 0);
   const int output = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
   const int input = ::open("/dev/null", O_RDONLY);
-  ::dup2(input, 0);
-  ::dup2(output, 1);
+  ::dup2(standard_input != nullptr ? standard_input->get() : input, 0);
+  ::dup2(standard_output != nullptr ? standard_output->get() : output, 1);
   ::dup2(output, 2);
   int first_to_close = kInheritedFd;
   if (inherited != nullptr) {
@@ -117,25 +115,6 @@ void ChildProcess::end() {
     if (std::chrono::steady_clock::now() > deadline) ::kill(pid_, SIGKILL);
     std::this_thread::sleep_for(kLook);
   }
-}
-
-double cpu_seconds(pid_t process) {
-  clockid_t clock;
-  timespec used{};
-  if (::clock_getcpuclockid(process, &clock) != 0 || ::clock_gettime(clock, &used) != 0) return 0;
-  return static_cast<double>(used.tv_sec) + static_cast<double>(used.tv_nsec) / 1e9;
-}
-
-double page_faults(pid_t process) {
-  std::string line;
-  std::getline(std::ifstream("/proc/" + std::to_string(process) + "/stat"), line);
-  // Behind the program's name: state, 6 numbers, minor faults, those of children, major faults.
-  std::istringstream fields(line.substr(std::min(line.rfind(')') + 1, line.size())));
-  std::string skipped;
-  double minor = 0, of_children = 0, major = 0;
-  for (int i = 0; i < 7; ++i) fields >> skipped;
-  fields >> minor >> of_children >> major;
-  return minor + major;
 }
 
 void remember_signals() {

@@ -28,10 +28,12 @@ class ChildProcess {
   ~ChildProcess() { end(); }
 
   // Runs a program in a process group of its own, its standard output and error appended to the
-  // file `log`. It gets SIGTERM when this process dies. It inherits no descriptor but `inherited`,
-  // if there is one, as kInheritedFd.
+  // file `log`. It gets SIGTERM when this process dies. It inherits no descriptor but these, if
+  // there are any: `inherited` as kInheritedFd.
   static ChildProcess start(const std::vector<std::string>& command, const std::string& log,
-                            const shm::UniqueFd* inherited = nullptr);
+                            const shm::UniqueFd* inherited = nullptr,
+                            const shm::UniqueFd* standard_input = nullptr,
+                            const shm::UniqueFd* standard_output = nullptr);
 
   // Runs `body` in a forked child and ends that with its result. It gets SIGKILL when this process
   // dies, and SIGINT and SIGTERM end it.
@@ -49,12 +51,6 @@ class ChildProcess {
 
   pid_t pid_ = 0;  // 0: none, or it was waited for
 };
-
-// The CPU time that a process has used so far, all threads together; 0 when it is gone.
-double cpu_seconds(pid_t process);
-
-// How many page faults it has had so far; 0 when it is gone.
-double page_faults(pid_t process);
 
 // --- being interrupted ---
 

@@ -2,6 +2,7 @@
 
 #include <sched.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 
@@ -44,12 +45,15 @@ std::vector<int> usable_cpus() {
   return cpus;
 }
 
-Seats choose_seats(Placement placement) {
+Seats choose_seats(Placement placement, int clients, int servers) {
   const std::vector<int> cpus = usable_cpus();
   if (placement == Placement::kFree || cpus.empty()) return {};
-  const int last = cpus.back();
-  if (placement == Placement::kSame || cpus.size() == 1) return {last, last};
-  return {cpus[cpus.size() - 2], last};
+  if (placement == Placement::kSame || cpus.size() == 1) return {{cpus.back()}, {cpus.back()}};
+  const int usable = static_cast<int>(cpus.size());
+  const int for_servers = std::clamp(servers, 1, usable / 2);
+  const int for_clients = std::clamp(clients, 1, usable - for_servers);
+  const auto first_server = cpus.end() - for_servers;
+  return {{first_server - for_clients, first_server}, {first_server, cpus.end()}};
 }
 
 void place(pid_t process, std::optional<int> cpu) {

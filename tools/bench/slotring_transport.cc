@@ -33,10 +33,14 @@ void write_config(const std::string& file, const std::string& folder,
   std::ofstream config(file);
   config << "[log]\nlevel = \"warning\"\n";
   for (const PoolShape& pool : pools) {
-    config << "\n[pool." << pool.name << "]\nmodule = \"bench_worker\"\nworkers = " << pool.workers
-           << "\nsocket = \"" << folder << "/" << pool.name << ".sock\"\n"
-           << "env = { SLOTRING_BENCH_STREAM_FRAMES = \"" << kStreamFrames << "\" }\n"
-           << pool.keys;
+    config << "\n[pool." << pool.name << "]\nmodule = \"" << pool.module
+           << "\"\nworkers = " << pool.workers << "\nsocket = \"" << folder << "/" << pool.name
+           << ".sock\"\n"
+           << "env = { SLOTRING_BENCH_STREAM_FRAMES = \"" << kStreamFrames
+           << "\", SLOTRING_BENCH_JOB = \"" << pool.job << "\" }\n";
+    if (!pool.module_folder.empty()) {
+      config << "python_path = [\"" << pool.module_folder << "\"]\n";
+    }
   }
 }
 
@@ -65,25 +69,27 @@ std::vector<pid_t> try_workers(const std::string& socket_path) {
   return pids;
 }
 
-void copy_echo(Bytes reply, Space space) {
+void copy_reply(Bytes reply, Space space) {
   if (reply.size() != space.size()) {
-    throw Exception(Error{ErrorCode::kBadFrame, "the echo's reply has another size"});
+    throw Exception(Error{ErrorCode::kBadFrame, "the reply has another size"});
   }
   std::memcpy(space.data(), reply.data(), reply.size());
 }
 
 class SlotringExchange : public Exchange {
  public:
-  explicit SlotringExchange(Client client) : client_(std::move(client)) {}
+  SlotringExchange(Client client, std::string method)
+      : client_(std::move(client)), method_(std::move(method)) {}
 
   void call(Bytes request, Space space) override {
-    const Result<Reply> reply = client_.call("echo", request);
+    const Result<Reply> reply = client_.call(method_, request);
     if (!reply) throw Exception(reply.error());
-    copy_echo(reply->bytes(), space);
+    copy_reply(reply->bytes(), space);
   }
 
  private:
   Client client_;
+  std::string method_;
 };
 
 class InPlaceExchange : public Exchange {
@@ -94,7 +100,7 @@ class InPlaceExchange : public Exchange {
     Lease lease = client_.claim().value();
     std::memcpy(lease.request(request.size()).value().data(), request.data(), request.size());
     lease.submit("echo", PayloadKind::kBytes, request.size()).value();
-    copy_echo(lease.wait().value().bytes, space);
+    copy_reply(lease.wait().value().bytes, space);
   }
 
  private:
@@ -169,9 +175,11 @@ std::vector<pid_t> OwnSupervisor::await_workers(const std::string& pool) {
   }
 }
 
-SlotringTransport::SlotringTransport(OwnSupervisor& supervisor, const std::string& pool, Way way)
+SlotringTransport::SlotringTransport(OwnSupervisor& supervisor, const std::string& pool, Way way,
+                                     const std::string& method)
     : supervisor_(supervisor),
       way_(way),
+      method_(method),
       socket_(supervisor.socket_path(pool)),
       workers_(supervisor.await_workers(pool)) {}
 
@@ -186,7 +194,7 @@ std::unique_ptr<Exchange> SlotringTransport::connect(int client) {
     case Way::kCall:
       break;
   }
-  return std::make_unique<SlotringExchange>(std::move(attached));
+  return std::make_unique<SlotringExchange>(std::move(attached), method_);
 }
 
 }  // namespace slotring::bench

@@ -15,7 +15,9 @@ namespace slotring::bench {
 struct PoolShape {
   std::string name;
   int workers = 1;
-  std::string keys = {};  // more lines of its table
+  std::string module = "bench_worker";  // in `module_folder`; empty: where the config lies
+  std::string module_folder = {};
+  std::string job = {};  // for the module, in its environment
 };
 
 // The program slotring-supervisor: `wanted` if it is not empty, else beside this program, where the
@@ -44,8 +46,9 @@ class SlotringTransport : public Transport {
   // kInPlace: the request is written into the slot, and the reply read there. kStream: a call is a
   // stream of kStreamFrames items.
   enum class Way { kCall, kInPlace, kStream };
-  // `supervisor` outlives this.
-  SlotringTransport(OwnSupervisor& supervisor, const std::string& pool, Way way);
+  // `supervisor` outlives this. `method` is what kCall calls.
+  SlotringTransport(OwnSupervisor& supervisor, const std::string& pool, Way way,
+                    const std::string& method = "echo");
 
   std::vector<pid_t> servers() const override { return workers_; }
   std::vector<pid_t> bystanders() const override { return {supervisor_.pid()}; }
@@ -54,6 +57,7 @@ class SlotringTransport : public Transport {
  private:
   OwnSupervisor& supervisor_;
   Way way_;
+  std::string method_;
   std::string socket_;
   std::vector<pid_t> workers_;
 };

@@ -1,4 +1,5 @@
-// One way of having other processes do a job, mostly to echo a payload; what the benchmark compares.
+// One way of having other processes do a job, mostly to echo a payload; what the benchmark
+// compares.
 
 #ifndef SLOTRING_TOOLS_BENCH_TRANSPORT_H_
 #define SLOTRING_TOOLS_BENCH_TRANSPORT_H_
@@ -21,9 +22,14 @@ class Exchange {
  public:
   virtual ~Exchange() = default;
 
-  // Sends `request` and copies the reply into `reply`, of the size that its job replies: for an echo
-  // that of the request. Throws when it fails.
+  // Sends `request` and copies the reply into `reply`, of the size that its job replies: for an
+  // echo that of the request. Throws when it fails.
   virtual void call(Bytes request, Space reply) = 0;
+};
+
+struct ProgramStart {
+  std::vector<std::string> command;
+  std::string log;  // a file, for what it says
 };
 
 class Transport {
@@ -42,6 +48,10 @@ class Transport {
 
   // To be called in a client's process; `client` counts from 0.
   virtual std::unique_ptr<Exchange> connect(int client) = 0;
+
+  // A program that is all clients of a turn, and starts what answers them, in the place of
+  // processes that connect(); see client_program.h. No command where clients are written in C++.
+  virtual ProgramStart client_program() const { return {}; }
 };
 
 }  // namespace slotring::bench

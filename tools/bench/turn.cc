@@ -2,22 +2,24 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <ctime>
 #include <memory>
 #include <new>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "client_lib/shm/futex.h"
 #include "client_lib/shm/unique_fd.h"
+#include "tools/bench/caller.h"
 #include "tools/bench/child_process.h"
+#include "tools/bench/client_program.h"
+#include "tools/bench/process_usage.h"
 #include "tools/bench/shared_block.h"
 
 namespace slotring::bench {
@@ -28,7 +30,7 @@ using shm::MonotonicNs;
 using shm::UniqueFd;
 
 constexpr MonotonicNs kWarmUpNs = 60'000'000;
-constexpr MonotonicNs kStartTimeoutNs = 20'000'000'000;
+constexpr MonotonicNs kPatienceNs = 30'000'000'000;
 
 // What the clients and this process share. Times are written before the clients are let go.
 struct TurnBlock {
@@ -38,8 +40,8 @@ struct TurnBlock {
 
 struct ClientBlock {
   LatencyHistogram latencies;
-  double cpu_seconds;
-  double page_faults;
+  MonotonicNs took;
+  ProcessUsage used;
   std::array<char, 512> error;  // empty when all went well
 };
 
@@ -55,56 +57,45 @@ struct Pipe {
   }
 };
 
-double own_cpu_seconds() {
-  rusage used{};
-  ::getrusage(RUSAGE_SELF, &used);
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
-  };
-  return seconds(used.ru_utime) + seconds(used.ru_stime);
-}
+// Of both kinds of clients together, once they have ended.
+struct Measured {
+  LatencyHistogram latencies;
+  ProcessUsage used;
+  double calls_per_second = 0;
+  std::vector<std::uint64_t> calls_of_each;
 
-void sleep_until(MonotonicNs time) {
-  const timespec until{static_cast<time_t>(time / 1'000'000'000),
-                       static_cast<long>(time % 1'000'000'000)};
-  while (::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr) == EINTR) {
-    check_interrupted();
+  void add(const LatencyHistogram& of_client, MonotonicNs took) {
+    latencies.add(of_client);
+    calls_of_each.push_back(of_client.total());
+    calls_per_second += static_cast<double>(of_client.total()) * 1e9 / static_cast<double>(took);
   }
-}
-
-// A client's calls: until `begin` uncounted, until `end` counted.
-class Caller {
- public:
-  Caller(Exchange& exchange, std::size_t payload_bytes)
-      : exchange_(exchange), request_(payload_bytes, std::byte{0x5A}), reply_(payload_bytes) {}
-
-  void call_until(MonotonicNs end, LatencyHistogram* latencies) {
-    MonotonicNs before = shm::monotonic_now();
-    while (before < end) {
-      ++number_;
-      std::memcpy(request_.data(), &number_, sizeof(number_));
-      exchange_.call(request_, reply_);
-      if (std::memcmp(request_.data(), reply_.data(), request_.size()) != 0) {
-        throw Exception(Error{ErrorCode::kBadFrame, "a reply that is not the request"});
-      }
-      const MonotonicNs after = shm::monotonic_now();
-      if (latencies != nullptr) latencies->record(after - before);
-      before = after;
-    }
-  }
-
- private:
-  Exchange& exchange_;
-  std::vector<std::byte> request_;
-  std::vector<std::byte> reply_;
-  std::uint64_t number_ = 0;
 };
 
-// The processes of one turn. Clients connect, report by `ready_`, and start when the last writer of
-// `start_` closes it.
-class Turn {
+TurnResult result_of(const Measured& measured) {
+  const LatencyHistogram& all = measured.latencies;
+  const auto calls = static_cast<double>(all.total());
+  const auto a_call = [&](double figure) { return calls == 0 ? 0 : figure / calls; };
+  const auto [fewest, most] = std::ranges::minmax(measured.calls_of_each);
+  return {.p50_ns = all.quantile_ns(0.5),
+          .p90_ns = all.quantile_ns(0.9),
+          .p99_ns = all.quantile_ns(0.99),
+          .p999_ns = all.quantile_ns(0.999),
+          .p9999_ns = all.quantile_ns(0.9999),
+          .calls = all.total(),
+          .calls_per_second = measured.calls_per_second,
+          .cpu_us_per_call = a_call(measured.used.cpu_seconds * 1e6),
+          .page_faults_per_call = a_call(measured.used.page_faults),
+          .wake_ups_per_call = a_call(measured.used.wake_ups),
+          .fairness = most == 0 ? 0 : static_cast<double>(fewest) / static_cast<double>(most)};
+}
+
+MonotonicNs gap_ns(const TurnShape& shape) { return static_cast<MonotonicNs>(shape.gap_us * 1e3); }
+
+// The client processes of one turn. They connect, report by `reports_`, start when the last writer
+// of `start_` closes it, and report again when they have the last reply.
+class Clients {
  public:
-  Turn(Transport& transport, const TurnShape& shape)
+  Clients(Transport& transport, const TurnShape& shape, const Seats& seats)
       : transport_(transport),
         shape_(shape),
         memory_(sizeof(TurnBlock) + sizeof(ClientBlock) * static_cast<std::size_t>(shape.clients)),
@@ -114,116 +105,80 @@ class Turn {
       blocks_.push_back(new (blocks + sizeof(ClientBlock) * static_cast<std::size_t>(i))
                             ClientBlock());
     }
+    for (int client = 0; client < shape_.clients; ++client) {
+      clients_.push_back(
+          ChildProcess::fork([&, client] { return be_client(client, seats.client_cpu(client)); }));
+    }
+    reports_.writer.reset();
+    await_reports("the clients did not connect in time");
   }
 
-  TurnResult run() {
-    start_clients();
-    await_clients();
-    times_->begin = shm::monotonic_now() + kWarmUpNs;
-    times_->end = times_->begin + static_cast<MonotonicNs>(shape_.seconds * 1e9);
+  void let_go(MonotonicNs begin, MonotonicNs end) {
+    times_->begin = begin;
+    times_->end = end;
     start_.writer.reset();
-    sleep_until(times_->begin);
-    const double servers_before = servers_cpu_seconds();
-    const double faults_before = servers_page_faults();
-    sleep_until(times_->end);
-    const double servers_used = servers_cpu_seconds() - servers_before;
-    const double servers_faults = servers_page_faults() - faults_before;
-    finish_clients();
-    return result(servers_used, servers_faults);
+  }
+
+  void await_replies() { await_reports("the clients' last replies did not come in time"); }
+
+  void finish(Measured& measured) {
+    for (std::size_t i = 0; i < clients_.size(); ++i) {
+      const ClientBlock& block = *blocks_[i];
+      if (!clients_[i].wait()) {
+        const std::string said = block.error.data();
+        throw Exception(Error{ErrorCode::kInternal, "client " + std::to_string(i) + " failed: " +
+                                                        (said.empty() ? "it was killed" : said)});
+      }
+      measured.add(block.latencies, block.took);
+      measured.used += block.used;
+    }
   }
 
  private:
-  void start_clients() {
-    const Seats seats = choose_seats(shape_.placement);
-    for (const pid_t server : transport_.servers()) place(server, seats.server_cpu);
-    for (int client = 0; client < shape_.clients; ++client) {
-      clients_.push_back(ChildProcess::fork([&, client] { return be_client(client, seats); }));
-    }
-    ready_.writer.reset();
-  }
-
-  int be_client(int client, const Seats& seats) {
+  int be_client(int client, std::optional<int> cpu) {
     ClientBlock& block = *blocks_[static_cast<std::size_t>(client)];
     try {
       start_.writer.reset();
-      place(::getpid(), seats.client_cpu);
+      place(::getpid(), cpu);
       const std::unique_ptr<Exchange> exchange = transport_.connect(client);
-      Caller caller(*exchange, shape_.payload_bytes);
+      // Each begins somewhere else in the questions.
+      const std::size_t first = static_cast<std::size_t>(client) * 97;
+      Caller caller(*exchange, shape_.payload_bytes, shape_.questions, first, gap_ns(shape_));
+      if (!report()) return 1;
       char byte = 0;
-      if (::write(ready_.writer.get(), &byte, 1) != 1) return 1;
       if (::read(start_.reader.get(), &byte, 1) != 0) return 1;
       caller.call_until(times_->begin, nullptr);
-      const double faults_before = page_faults(::getpid());
-      const double cpu_before = own_cpu_seconds();
-      caller.call_until(times_->end, &block.latencies);
-      block.cpu_seconds = own_cpu_seconds() - cpu_before;
-      block.page_faults = page_faults(::getpid()) - faults_before;
-      return 0;
+      const ProcessUsage before = own_usage();
+      block.took = caller.call_until(times_->end, &block.latencies);
+      block.used = own_usage();
+      block.used -= before;
+      return report() ? 0 : 1;
     } catch (const std::exception& failure) {
       std::strncpy(block.error.data(), failure.what(), block.error.size() - 1);
       return 1;
     }
   }
 
-  void await_clients() {
-    const MonotonicNs deadline = shm::monotonic_now() + kStartTimeoutNs;
-    for (int ready = 0; ready < shape_.clients;) {
+  bool report() {
+    const char byte = 0;
+    return ::write(reports_.writer.get(), &byte, 1) == 1;
+  }
+
+  // One of each client; fewer when one failed, which finish() says.
+  void await_reports(const char* what_if_not) {
+    const auto deadline =
+        shm::monotonic_now() + static_cast<MonotonicNs>(shape_.seconds * 1e9) + kPatienceNs;
+    for (int reported = 0; reported < shape_.clients;) {
       check_interrupted();
-      pollfd waited{ready_.reader.get(), POLLIN, 0};
+      pollfd waited{reports_.reader.get(), POLLIN, 0};
       char byte;
       if (::poll(&waited, 1, 100) > 0) {
-        if (::read(ready_.reader.get(), &byte, 1) <= 0) return;  // finish_clients() says why
-        ++ready;
+        if (::read(reports_.reader.get(), &byte, 1) <= 0) return;
+        ++reported;
       } else if (shm::monotonic_now() > deadline) {
-        throw Exception(Error{ErrorCode::kDeadlineExceeded, "the clients did not connect in time"});
+        throw Exception(Error{ErrorCode::kDeadlineExceeded, what_if_not});
       }
     }
-  }
-
-  void finish_clients() {
-    for (std::size_t i = 0; i < clients_.size(); ++i) {
-      if (clients_[i].wait()) continue;
-      const std::string said = blocks_[i]->error.data();
-      throw Exception(Error{ErrorCode::kInternal, "client " + std::to_string(i) + " failed: " +
-                                                      (said.empty() ? "it was killed" : said)});
-    }
-  }
-
-  double servers_cpu_seconds() const {
-    double seconds = 0;
-    for (const pid_t server : transport_.servers()) seconds += cpu_seconds(server);
-    for (const pid_t other : transport_.bystanders()) seconds += cpu_seconds(other);
-    return seconds;
-  }
-
-  double servers_page_faults() const {
-    double faults = 0;
-    for (const pid_t server : transport_.servers()) faults += page_faults(server);
-    return faults;
-  }
-
-  TurnResult result(double servers_used, double servers_faults) const {
-    auto all = std::make_unique<LatencyHistogram>();
-    double cpu = servers_used;
-    double faults = servers_faults;
-    std::vector<std::uint64_t> calls_of_each;
-    for (const ClientBlock* block : blocks_) {
-      all->add(block->latencies);
-      cpu += block->cpu_seconds;
-      faults += block->page_faults;
-      calls_of_each.push_back(block->latencies.total());
-    }
-    const auto [fewest, most] = std::minmax_element(calls_of_each.begin(), calls_of_each.end());
-    const auto calls = static_cast<double>(all->total());
-    return {.p50_ns = all->quantile_ns(0.5),
-            .p90_ns = all->quantile_ns(0.9),
-            .p99_ns = all->quantile_ns(0.99),
-            .p999_ns = all->quantile_ns(0.999),
-            .calls = all->total(),
-            .calls_per_second = calls / shape_.seconds,
-            .cpu_us_per_call = calls == 0 ? 0 : cpu * 1e6 / calls,
-            .page_faults_per_call = calls == 0 ? 0 : faults / calls,
-            .fairness = *most == 0 ? 0 : static_cast<double>(*fewest) / static_cast<double>(*most)};
   }
 
   Transport& transport_;
@@ -231,10 +186,80 @@ class Turn {
   SharedBlock memory_;
   TurnBlock* times_;
   std::vector<ClientBlock*> blocks_;
-  Pipe ready_;
+  Pipe reports_;
   Pipe start_;
   std::vector<ChildProcess> clients_;
 };
+
+// What computes beside a turn that is to be measured under load.
+class BusyProcesses {
+ public:
+  explicit BusyProcesses(int count) {
+    for (int i = 0; i < count; ++i) {
+      processes_.push_back(ChildProcess::fork([]() -> int {
+        for (volatile std::uint64_t number = 0;;) number = number * 3 + 1;
+      }));
+    }
+  }
+
+ private:
+  std::vector<ChildProcess> processes_;
+};
+
+struct Times {
+  MonotonicNs begin;
+  MonotonicNs end;
+
+  explicit Times(double seconds)
+      : begin(shm::monotonic_now() + kWarmUpNs),
+        end(begin + static_cast<MonotonicNs>(seconds * 1e9)) {}
+};
+
+std::unique_ptr<Measured> run_processes(Transport& transport, const TurnShape& shape) {
+  auto measured = std::make_unique<Measured>();  // has a histogram: large
+  std::vector<pid_t> servers = transport.servers();
+  const Seats seats =
+      choose_seats(shape.placement, shape.clients, static_cast<int>(servers.size()));
+  for (std::size_t i = 0; i < servers.size(); ++i) {
+    place(servers[i], seats.server_cpu(static_cast<int>(i)));
+  }
+  const std::vector<pid_t> bystanders = transport.bystanders();
+  servers.insert(servers.end(), bystanders.begin(), bystanders.end());
+  Clients clients(transport, shape, seats);
+  const Times times(shape.seconds);
+  clients.let_go(times.begin, times.end);
+  sleep_until(times.begin);
+  const ProcessUsage before = usage_of_all(servers);
+  sleep_until(times.end);
+  clients.await_replies();
+  measured->used = usage_of_all(servers);
+  measured->used -= before;
+  clients.finish(*measured);
+  return measured;
+}
+
+std::unique_ptr<Measured> run_program(const ProgramStart& start, const TurnShape& shape) {
+  auto measured = std::make_unique<Measured>();
+  ClientProgram program(start, {.clients = shape.clients,
+                                .payload_bytes = shape.payload_bytes,
+                                .gap_ns = gap_ns(shape),
+                                .seats = choose_seats(shape.placement, shape.clients, 1)});
+  const Times times(shape.seconds);
+  program.let_go(times.begin, times.end);
+  sleep_until(times.begin);
+  const ProcessUsage before = usage_of_all(program.processes());
+  sleep_until(times.end);
+  measured->used = usage_of_all(program.processes());
+  measured->used -= before;
+  auto latencies = std::make_unique<LatencyHistogram>();
+  for (int client = 0; client < shape.clients; ++client) {
+    *latencies = LatencyHistogram();
+    const MonotonicNs took = program.read_client(*latencies);
+    measured->add(*latencies, took);
+  }
+  program.finish();
+  return measured;
+}
 
 // Ends what begin_turn() began, whatever happens between.
 class Began {
@@ -251,8 +276,11 @@ class Began {
 }  // namespace
 
 TurnResult run_turn(Transport& transport, const TurnShape& shape) {
+  const BusyProcesses busy(shape.busy_processes);
   const Began began(transport);
-  return Turn(transport, shape).run();
+  const ProgramStart program = transport.client_program();
+  return result_of(program.command.empty() ? *run_processes(transport, shape)
+                                           : *run_program(program, shape));
 }
 
 double clock_cost_ns() {

@@ -6,8 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "tools/bench/latency_histogram.h"
 #include "tools/bench/placement.h"
+#include "tools/bench/questions.h"
 #include "tools/bench/transport.h"
 
 namespace slotring::bench {
@@ -17,6 +17,9 @@ struct TurnShape {
   std::size_t payload_bytes = 64;  // at least 8: a request begins with its number
   double seconds = 0.5;            // measured; a warm-up comes before
   Placement placement = Placement::kFree;
+  const Questions* questions = nullptr;  // asked in the place of echoes of `payload_bytes`
+  double gap_us = 0;                     // that a client sleeps between a reply and a request
+  int busy_processes = 0;                // that compute all the while, not counted
 };
 
 struct TurnResult {
@@ -24,15 +27,18 @@ struct TurnResult {
   double p90_ns = 0;
   double p99_ns = 0;
   double p999_ns = 0;
+  double p9999_ns = 0;
   std::uint64_t calls = 0;
   double calls_per_second = 0;
   double cpu_us_per_call = 0;  // of all clients and servers
   double page_faults_per_call = 0;
-  double fairness = 0;  // calls of the slowest client, divided by those of the fastest
+  double wake_ups_per_call = 0;  // of all clients and servers
+  double fairness = 0;           // calls of the slowest client, divided by those of the fastest
 };
 
 // Each client is a process that sends a request when it has the reply to the one before, and checks
-// that the reply is its request. Every duration includes one reading of the clock.
+// the reply. Every duration includes one reading of the clock. A call that begins in time counts
+// whenever it ends.
 // Throws slotring::Exception when a call fails or a reply is wrong, or when interrupted.
 TurnResult run_turn(Transport& transport, const TurnShape& shape);
 

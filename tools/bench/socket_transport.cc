@@ -76,14 +76,15 @@ class SocketExchange : public Exchange {
 }  // namespace
 
 SocketTransport::SocketTransport(const std::string& folder, const std::string& name, int servers,
-                                 int clients)
+                                 int clients, const std::vector<std::string>& job)
     : prefix_(folder + "/" + name) {
   const std::string script = folder + "/socket_echo.py";
   std::ofstream(script) << kSocketEchoPy;
   for (int server = 0; server < servers; ++server) {
-    servers_.push_back(ChildProcess::start(
-        {"/usr/bin/python3", script, socket_path(server), std::to_string(clients / servers)},
-        prefix_ + ".log"));
+    std::vector<std::string> command = {"/usr/bin/python3", script, socket_path(server),
+                                        std::to_string(clients / servers)};
+    command.insert(command.end(), job.begin(), job.end());
+    servers_.push_back(ChildProcess::start(command, prefix_ + ".log"));
   }
   const auto deadline = std::chrono::steady_clock::now() + kStartTimeout;
   for (int server = 0; server < servers; ++server) {

@@ -16,7 +16,9 @@ class SocketTransport : public Transport {
  public:
   // Starts `servers` processes, whose sockets, script and log lie in `folder` under names that
   // begin with `name`; client n connects to server n modulo `servers`. They sleep between turns.
-  SocketTransport(const std::string& folder, const std::string& name, int servers, int clients);
+  // They echo, or, with `job`, do what that says: more arguments of the script.
+  SocketTransport(const std::string& folder, const std::string& name, int servers, int clients,
+                  const std::vector<std::string>& job = {});
 
   std::vector<pid_t> servers() const override;
   std::unique_ptr<Exchange> connect(int client) override;

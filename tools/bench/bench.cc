@@ -1,8 +1,6 @@
 #include "tools/bench/bench.h"
 
 #include <algorithm>
-#include <cstdlib>
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <random>
@@ -11,6 +9,7 @@
 #include "tools/bench/bare_stream.h"
 #include "tools/bench/bare_transport.h"
 #include "tools/bench/child_process.h"
+#include "tools/bench/scratch_folder.h"
 #include "tools/bench/slotring_transport.h"
 #include "tools/bench/socket_transport.h"
 
@@ -89,27 +88,6 @@ constexpr Ratio kRatios[] = {
 std::size_t bytes_of(const Variant& variant, const BenchOptions& options) {
   return variant.payload_bytes != 0 ? variant.payload_bytes : options.payload_bytes;
 }
-
-// A folder for sockets and scripts, gone with the object. Its name is short, as sockets' must be.
-class ScratchFolder {
- public:
-  ScratchFolder() : path_((std::filesystem::temp_directory_path() / "slotring-bench.XXXXXX")) {
-    if (::mkdtemp(path_.data()) == nullptr) {
-      throw Exception(shm::system_error(("mkdtemp " + path_).c_str(), errno));
-    }
-  }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-  ~ScratchFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 // Those wanted that can run here; adds the others to `skipped`.
 std::vector<Variant> chosen_variants(const BenchOptions& options,

@@ -92,7 +92,8 @@ json turn_json(const TurnResult& turn) {
           {"cpu_us_per_call", turn.cpu_us_per_call},
           {"page_faults_per_call", turn.page_faults_per_call},
           {"wake_ups_per_call", turn.wake_ups_per_call},
-          {"fairness", turn.fairness}};
+          {"fairness", turn.fairness},
+          {"others_cpu_share", turn.others_cpu_share}};
 }
 
 namespace {
@@ -110,7 +111,8 @@ json variant_json(const VariantResult& variant) {
       .cpu_us_per_call = typical(variant, &TurnResult::cpu_us_per_call),
       .page_faults_per_call = typical(variant, &TurnResult::page_faults_per_call),
       .wake_ups_per_call = typical(variant, &TurnResult::wake_ups_per_call),
-      .fairness = typical(variant, &TurnResult::fairness)};
+      .fairness = typical(variant, &TurnResult::fairness),
+      .others_cpu_share = typical(variant, &TurnResult::others_cpu_share)};
   json median_figures = turn_json(medians);
   median_figures.erase("calls");
   return {{"name", variant.name},

@@ -1,6 +1,7 @@
 #include "tools/bench/process_usage.h"
 
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <ctime>
@@ -82,6 +83,15 @@ ProcessUsage usage_of_all(const std::vector<pid_t>& processes) {
   ProcessUsage all;
   for (const pid_t process : processes) all += usage_of(process);
   return all;
+}
+
+double busy_cpu_seconds() {
+  std::ifstream stat("/proc/stat");
+  std::string name;
+  double user = 0, nice = 0, system = 0, idle = 0, waiting = 0, interrupt = 0, soft = 0, stolen = 0;
+  stat >> name >> user >> nice >> system >> idle >> waiting >> interrupt >> soft >> stolen;
+  const auto ticks_per_second = static_cast<double>(::sysconf(_SC_CLK_TCK));
+  return (user + nice + system + interrupt + soft + stolen) / ticks_per_second;
 }
 
 }  // namespace slotring::bench

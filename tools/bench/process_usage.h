@@ -25,6 +25,9 @@ ProcessUsage usage_of(pid_t process);
 
 ProcessUsage usage_of_all(const std::vector<pid_t>& processes);
 
+// What all CPUs together have been busy with so far, for anybody; in steps of 10 ms a CPU.
+double busy_cpu_seconds();
+
 }  // namespace slotring::bench
 
 #endif  // SLOTRING_TOOLS_BENCH_PROCESS_USAGE_H_

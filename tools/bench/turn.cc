@@ -12,6 +12,7 @@
 #include <new>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "client_lib/shm/futex.h"
@@ -63,6 +64,7 @@ struct Measured {
   ProcessUsage used;
   double calls_per_second = 0;
   std::vector<std::uint64_t> calls_of_each;
+  double others_cpu_share = 0;
 
   void add(const LatencyHistogram& of_client, MonotonicNs took) {
     latencies.add(of_client);
@@ -86,7 +88,8 @@ TurnResult result_of(const Measured& measured) {
           .cpu_us_per_call = a_call(measured.used.cpu_seconds * 1e6),
           .page_faults_per_call = a_call(measured.used.page_faults),
           .wake_ups_per_call = a_call(measured.used.wake_ups),
-          .fairness = most == 0 ? 0 : static_cast<double>(fewest) / static_cast<double>(most)};
+          .fairness = most == 0 ? 0 : static_cast<double>(fewest) / static_cast<double>(most),
+          .others_cpu_share = measured.others_cpu_share};
 }
 
 MonotonicNs gap_ns(const TurnShape& shape) { return static_cast<MonotonicNs>(shape.gap_us * 1e3); }
@@ -202,8 +205,42 @@ class BusyProcesses {
     }
   }
 
+  double cpu_seconds() const {
+    double seconds = 0;
+    for (const ChildProcess& process : processes_) seconds += usage_of(process.pid()).cpu_seconds;
+    return seconds;
+  }
+
  private:
   std::vector<ChildProcess> processes_;
+};
+
+// How busy all CPUs are from its making on.
+class CpuWatch {
+ public:
+  struct Seen {
+    double busy_seconds;  // without the busy processes
+    double elapsed_seconds;
+
+    double others_share(double own_seconds) const {
+      const auto cpus = static_cast<double>(std::thread::hardware_concurrency());
+      return std::max(0.0, busy_seconds - own_seconds) / (elapsed_seconds * cpus);
+    }
+  };
+
+  explicit CpuWatch(const BusyProcesses& busy)
+      : busy_(busy), begin_(shm::monotonic_now()), before_(used()) {}
+
+  Seen look() const {
+    return {used() - before_, static_cast<double>(shm::monotonic_now() - begin_) / 1e9};
+  }
+
+ private:
+  double used() const { return busy_cpu_seconds() - busy_.cpu_seconds(); }
+
+  const BusyProcesses& busy_;
+  MonotonicNs begin_;
+  double before_;
 };
 
 struct Times {
@@ -215,7 +252,8 @@ struct Times {
         end(begin + static_cast<MonotonicNs>(seconds * 1e9)) {}
 };
 
-std::unique_ptr<Measured> run_processes(Transport& transport, const TurnShape& shape) {
+std::unique_ptr<Measured> run_processes(Transport& transport, const TurnShape& shape,
+                                        const BusyProcesses& busy) {
   auto measured = std::make_unique<Measured>();  // has a histogram: large
   std::vector<pid_t> servers = transport.servers();
   const Seats seats =
@@ -229,16 +267,20 @@ std::unique_ptr<Measured> run_processes(Transport& transport, const TurnShape& s
   const Times times(shape.seconds);
   clients.let_go(times.begin, times.end);
   sleep_until(times.begin);
+  const CpuWatch watch(busy);
   const ProcessUsage before = usage_of_all(servers);
   sleep_until(times.end);
   clients.await_replies();
   measured->used = usage_of_all(servers);
   measured->used -= before;
+  const CpuWatch::Seen seen = watch.look();
   clients.finish(*measured);
+  measured->others_cpu_share = seen.others_share(measured->used.cpu_seconds);
   return measured;
 }
 
-std::unique_ptr<Measured> run_program(const ProgramStart& start, const TurnShape& shape) {
+std::unique_ptr<Measured> run_program(const ProgramStart& start, const TurnShape& shape,
+                                      const BusyProcesses& busy) {
   auto measured = std::make_unique<Measured>();
   ClientProgram program(start, {.clients = shape.clients,
                                 .payload_bytes = shape.payload_bytes,
@@ -247,10 +289,12 @@ std::unique_ptr<Measured> run_program(const ProgramStart& start, const TurnShape
   const Times times(shape.seconds);
   program.let_go(times.begin, times.end);
   sleep_until(times.begin);
+  const CpuWatch watch(busy);
   const ProcessUsage before = usage_of_all(program.processes());
   sleep_until(times.end);
   measured->used = usage_of_all(program.processes());
   measured->used -= before;
+  measured->others_cpu_share = watch.look().others_share(measured->used.cpu_seconds);
   auto latencies = std::make_unique<LatencyHistogram>();
   for (int client = 0; client < shape.clients; ++client) {
     *latencies = LatencyHistogram();
@@ -279,8 +323,8 @@ TurnResult run_turn(Transport& transport, const TurnShape& shape) {
   const BusyProcesses busy(shape.busy_processes);
   const Began began(transport);
   const ProgramStart program = transport.client_program();
-  return result_of(program.command.empty() ? *run_processes(transport, shape)
-                                           : *run_program(program, shape));
+  return result_of(program.command.empty() ? *run_processes(transport, shape, busy)
+                                           : *run_program(program, shape, busy));
 }
 
 double clock_cost_ns() {

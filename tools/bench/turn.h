@@ -34,6 +34,7 @@ struct TurnResult {
   double page_faults_per_call = 0;
   double wake_ups_per_call = 0;  // of all clients and servers
   double fairness = 0;           // calls of the slowest client, divided by those of the fastest
+  double others_cpu_share = 0;   // of all CPUs: what programs outside of the turn took
 };
 
 // Each client is a process that sends a request when it has the reply to the one before, and checks

@@ -34,6 +34,8 @@ struct Peer {
   // Returns when its servers serve; they sleep between turns. Throws slotring::Exception.
   std::function<std::unique_ptr<bench::Transport>(const PeerShape&)> make;
   std::string why_missing;  // empty when it can be made here
+  // What it can be made for; without, for all shapes.
+  std::function<bool(const PeerShape&)> fits = {};
 };
 
 // All there are, whether they can be made here or not.
@@ -42,6 +44,7 @@ std::vector<Peer> all_peers();
 // --- one function a peer; those of absent packages are not built, see registry.cc ---
 
 Peer slotring_peer();
+Peer bare_peer();
 Peer socket_peer();
 Peer packet_json_peer();
 Peer pipe_peer();

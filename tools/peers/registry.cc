@@ -16,8 +16,8 @@ namespace {
 }  // namespace
 
 std::vector<Peer> all_peers() {
-  std::vector<Peer> peers = {slotring_peer(), socket_peer(), packet_json_peer(), pipe_peer(),
-                             executor_peer()};
+  std::vector<Peer> peers = {slotring_peer(),    bare_peer(), socket_peer(),
+                             packet_json_peer(), pipe_peer(), executor_peer()};
 #ifdef SLOTRING_PEER_BOOST_QUEUE
   peers.push_back(boost_queue_peer());
 #endif

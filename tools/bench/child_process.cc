@@ -9,6 +9,8 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <fstream>
+#include <sstream>
 #include <string>
 #include <thread>
 
@@ -115,6 +117,14 @@ void ChildProcess::end() {
     if (std::chrono::steady_clock::now() > deadline) ::kill(pid_, SIGKILL);
     std::this_thread::sleep_for(kLook);
   }
+}
+
+std::string end_of_log(const std::string& log) {
+  constexpr std::size_t kMostBytes = 2000;
+  std::ostringstream text;
+  text << std::ifstream(log).rdbuf();
+  const std::string all = text.str();
+  return all.size() <= kMostBytes ? all : all.substr(all.size() - kMostBytes);
 }
 
 void remember_signals() {

@@ -52,6 +52,9 @@ class ChildProcess {
   pid_t pid_ = 0;  // 0: none, or it was waited for
 };
 
+// The last lines of a log, for an error's message.
+std::string end_of_log(const std::string& log);
+
 // --- being interrupted ---
 
 // From now on SIGINT and SIGTERM are remembered, and end no more than the waits below.

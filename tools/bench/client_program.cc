@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <fstream>
-#include <sstream>
 
 #include <nlohmann/json.hpp>
 
@@ -21,14 +19,6 @@ using shm::MonotonicNs;
 namespace {
 
 constexpr MonotonicNs kPatienceNs = 60'000'000'000;
-
-std::string last_lines(const std::string& file) {
-  constexpr std::size_t kMostBytes = 1500;
-  std::ostringstream text;
-  text << std::ifstream(file).rdbuf();
-  const std::string all = text.str();
-  return all.size() <= kMostBytes ? all : all.substr(all.size() - kMostBytes);
-}
 
 }  // namespace
 
@@ -108,7 +98,7 @@ void ClientProgram::write_line(const std::string& line) {
 
 void ClientProgram::fail(const std::string& what) {
   throw Exception(Error{ErrorCode::kInternal, "the program of the clients " + what +
-                                                  "; its log ends with:\n" + last_lines(log_)});
+                                                  "; its log ends with:\n" + end_of_log(log_)});
 }
 
 }  // namespace slotring::bench

@@ -44,14 +44,6 @@ void write_config(const std::string& file, const std::string& folder,
   }
 }
 
-std::string last_lines(const std::string& file) {
-  constexpr std::size_t kMostBytes = 2000;
-  std::ostringstream text;
-  text << std::ifstream(file).rdbuf();
-  const std::string all = text.str();
-  return all.size() <= kMostBytes ? all : all.substr(all.size() - kMostBytes);
-}
-
 // The workers' pids, or nothing while not all of them are ready.
 std::vector<pid_t> try_workers(const std::string& socket_path) {
   const shm::MonotonicNs deadline = shm::monotonic_now() + 1'000'000'000;
@@ -169,7 +161,7 @@ std::vector<pid_t> OwnSupervisor::await_workers(const std::string& pool) {
     if (!process_.running() || std::chrono::steady_clock::now() > deadline) {
       throw Exception(Error{ErrorCode::kWorkerUnavailable,
                             "the workers did not become ready; the supervisor's log ends with:\n" +
-                                last_lines(folder_ + "/supervisor.log")});
+                                end_of_log(folder_ + "/supervisor.log")});
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }

@@ -21,7 +21,7 @@ namespace {
 
 using shm::UniqueFd;
 
-constexpr std::chrono::seconds kStartTimeout(20);
+constexpr std::chrono::seconds kStartTimeout(60);  // a job may import much
 
 [[noreturn]] void fail(const char* call) { throw Exception(shm::system_error(call, errno)); }
 
@@ -92,7 +92,9 @@ SocketTransport::SocketTransport(const std::string& folder, const std::string& n
       check_interrupted();
       if (std::chrono::steady_clock::now() > deadline ||
           !servers_[static_cast<std::size_t>(server)].running()) {
-        throw Exception(Error{ErrorCode::kWorkerUnavailable, "the socket server did not start"});
+        throw Exception(Error{ErrorCode::kWorkerUnavailable,
+                              "the socket server did not start; its log ends with:\n" +
+                                  end_of_log(prefix_ + ".log")});
       }
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }

@@ -38,7 +38,7 @@ PeerShape shape_of(const Point& point) {
 // A section's transports: each is started once, serves the points of one shape, and sleeps between.
 class Transports {
  public:
-  Transports(const std::string& folder, const Section& section) : folder_(folder) {
+  explicit Transports(const Section& section) {
     for (const Point& point : section.points) {
       std::size_t& bytes = largest_[key_of("", point)];
       bytes = std::max(bytes, point.payload_bytes);
@@ -49,7 +49,7 @@ class Transports {
     std::unique_ptr<bench::Transport>& transport = transports_[key_of(peer.name, point)];
     if (!transport) {
       PeerShape shape = shape_of(point);
-      shape.folder = folder_;
+      shape.folder = folder_.path();
       shape.name = peer.name + "-" + std::to_string(made_++);
       shape.payload_bytes = largest_[key_of("", point)];
       transport = peer.make(shape);
@@ -67,7 +67,7 @@ class Transports {
     return {peer, point.workers, point.clients, point.job, shape_of(point).shares_a_cpu};
   }
 
-  std::string folder_;
+  bench::ScratchFolder folder_;
   std::map<Key, std::size_t> largest_;
   std::map<Key, std::unique_ptr<bench::Transport>> transports_;
   int made_ = 0;
@@ -124,7 +124,7 @@ class Runner {
       cell.result = result_.points.size();
       result_.points.push_back({section.name, *cell.point, cell.peer->name, {}, ""});
     }
-    Transports transports(folder_.path(), section);
+    Transports transports(section);
     for (int round = 0; round < section.rounds; ++round) {
       std::ranges::shuffle(cells, random_);
       for (const Cell& cell : cells) {

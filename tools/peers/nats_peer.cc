@@ -60,8 +60,9 @@ class NatsServer {
     while (!try_url(ports_file)) {
       bench::check_interrupted();
       if (!process_.running() || std::chrono::steady_clock::now() > deadline) {
-        throw Exception(Error{ErrorCode::kWorkerUnavailable,
-                              "nats-server did not start; its log ends with:\n" + end_of_log(log)});
+        throw Exception(
+            Error{ErrorCode::kWorkerUnavailable,
+                  "nats-server did not start; its log ends with:\n" + bench::end_of_log(log)});
       }
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }

@@ -7,8 +7,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <fstream>
-#include <sstream>
 
 #include "client_lib/shm/memory.h"
 #include "client_lib/shm/unique_fd.h"
@@ -48,7 +46,7 @@ void ServerProcesses::await_ready(int reader, const std::string& log) {
                     [](bench::ChildProcess& process) { return process.running(); });
     if (all_run && std::chrono::steady_clock::now() < deadline) continue;
     throw Exception(Error{ErrorCode::kWorkerUnavailable,
-                          "a server did not start; its log ends with:\n" + end_of_log(log)});
+                          "a server did not start; its log ends with:\n" + bench::end_of_log(log)});
   }
 }
 
@@ -56,14 +54,6 @@ std::vector<pid_t> ServerProcesses::pids() const {
   std::vector<pid_t> pids;
   for (const bench::ChildProcess& process : processes_) pids.push_back(process.pid());
   return pids;
-}
-
-std::string end_of_log(const std::string& log) {
-  constexpr std::size_t kMostBytes = 2000;
-  std::ostringstream text;
-  text << std::ifstream(log).rdbuf();
-  const std::string all = text.str();
-  return all.size() <= kMostBytes ? all : all.substr(all.size() - kMostBytes);
 }
 
 }  // namespace slotring::peers

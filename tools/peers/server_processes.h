@@ -27,9 +27,6 @@ class ServerProcesses {
   std::vector<bench::ChildProcess> processes_;
 };
 
-// The last lines of a log, for an error's message.
-std::string end_of_log(const std::string& log);
-
 }  // namespace slotring::peers
 
 #endif  // SLOTRING_TOOLS_PEERS_SERVER_PROCESSES_H_

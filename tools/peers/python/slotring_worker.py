@@ -5,12 +5,4 @@ import os
 import jobs
 import slotring
 
-
-@slotring.service
-class Worker:
-    def __init__(self):
-        self._answer = jobs.job(os.environ["SLOTRING_BENCH_JOB"])
-
-    @slotring.handler
-    def work(self, request):
-        return self._answer(request)
+work = slotring.handler("work")(jobs.job(os.environ["SLOTRING_BENCH_JOB"]))

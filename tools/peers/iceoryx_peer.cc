@@ -80,13 +80,13 @@ class Roudi {
     // Forked, not ChildProcess::start(): that would have SIGTERM end RouDi when this process dies.
     process_ = bench::ChildProcess::fork([&] { return become_roudi(config, log); });
     const auto deadline = std::chrono::steady_clock::now() + kPatience;
-    while (end_of_log(log).find("RouDi is ready for clients") == std::string::npos) {
+    while (bench::end_of_log(log).find("RouDi is ready for clients") == std::string::npos) {
       bench::check_interrupted();
       if (!process_.running() || std::chrono::steady_clock::now() > deadline) {
         throw Exception(Error{ErrorCode::kWorkerUnavailable,
                               "iceoryx' RouDi did not start; does another one run? Its log ends "
                               "with:\n" +
-                                  end_of_log(log)});
+                                  bench::end_of_log(log)});
       }
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
@@ -176,13 +176,11 @@ class IceoryxExchange : public bench::Exchange {
 
 class IceoryxTransport : public bench::Transport {
  public:
+  // REQUIRES: the job is the echo; there is no Python for another.
   explicit IceoryxTransport(const PeerShape& shape)
       : shape_(shape),
         // The folder's name is this run's alone.
         prefix_(std::filesystem::path(shape.folder).filename().string() + "-" + shape.name + "-") {
-    if (shape.job != bench::Job::kEcho) {
-      fail(ErrorCode::kInvalidArgument, "has no Python, so it does the job echo only");
-    }
     begin_turn();  // tells now whether it can
     end_turn();
   }
@@ -239,8 +237,11 @@ class IceoryxTransport : public bench::Transport {
 }  // namespace
 
 Peer iceoryx_peer() {
-  return {"iceoryx", "iceoryx, C++ both ends",
-          [](const PeerShape& shape) { return std::make_unique<IceoryxTransport>(shape); }, ""};
+  return {.name = "iceoryx",
+          .description = "iceoryx, C++ both ends",
+          .make = [](const PeerShape& shape) { return std::make_unique<IceoryxTransport>(shape); },
+          .why_missing = "",
+          .fits = [](const PeerShape& shape) { return shape.job == bench::Job::kEcho; }};
 }
 
 }  // namespace slotring::peers

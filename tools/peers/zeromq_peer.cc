@@ -34,8 +34,7 @@ std::vector<std::vector<std::string>> commands_of(const PeerShape& shape,
   std::vector<std::vector<std::string>> commands;
   for (const std::string& endpoint : endpoints) {
     commands.push_back({kPython, "-B", python_program("zeromq_server"),
-                        std::string(to_string(shape.job)), endpoint,
-                        std::to_string(shape.payload_bytes)});
+                        std::string(to_string(shape.job)), endpoint});
   }
   return commands;
 }

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What tools/test and tools/demo share. To be sourced, under set -euo pipefail.
+# What tools/test, tools/demo and tools/compare share. To be sourced, under set -euo pipefail.
 
 # repo_root: prints the folder of this checkout, whatever the current one is.
 repo_root() {
@@ -11,15 +11,20 @@ install_missing() {
   "$(repo_root)/tools/install_dependencies" "$@"
 }
 
-# build_preset PRESET [TARGET...]: configures build/PRESET and builds the targets, or everything,
-# with warnings as errors. Prints little unless it fails, or stdout is a terminal.
+# build_preset PRESET [--option NAME=VALUE] [TARGET...]: configures build/PRESET and builds the
+# targets, or everything, with warnings as errors. Prints little unless it fails, or stdout is a
+# terminal.
 build_preset() {
-  local preset=$1 root log
+  local preset=$1 root log options=(-DSLOTRING_WERROR=ON)
   shift
+  if [[ ${1:-} == --option ]]; then
+    options+=("-D$2")
+    shift 2
+  fi
   root=$(repo_root)
   log=$root/build/$preset/configure.log
   mkdir -p "$root/build/$preset"
-  if ! (cd "$root" && cmake --preset "$preset" -DSLOTRING_WERROR=ON) >"$log" 2>&1; then
+  if ! (cd "$root" && cmake --preset "$preset" "${options[@]}") >"$log" 2>&1; then
     cat "$log" >&2
     return 1
   fi

@@ -20,6 +20,8 @@ struct TurnShape {
   const Questions* questions = nullptr;  // asked in the place of echoes of `payload_bytes`
   double gap_us = 0;                     // that a client sleeps between a reply and a request
   int busy_processes = 0;                // that compute all the while, not counted
+
+  std::uint64_t gap_ns() const { return static_cast<std::uint64_t>(gap_us * 1e3); }
 };
 
 struct TurnResult {

@@ -50,12 +50,13 @@ void ClientProgram::let_go(MonotonicNs begin, MonotonicNs end) {
   write_line(json({{"begin_ns", begin}, {"end_ns", end}}).dump());
 }
 
+void ClientProgram::await_replies() {
+  const json measured = json::parse(read_line());
+  measured.at("calls").get_to(calls_);
+  measured.at("took_ns").get_to(took_ns_);
+}
+
 MonotonicNs ClientProgram::read_client(LatencyHistogram& latencies) {
-  if (next_client_ == 0) {
-    const json measured = json::parse(read_line());
-    measured.at("calls").get_to(calls_);
-    measured.at("took_ns").get_to(took_ns_);
-  }
   std::array<std::uint64_t, 4096> some;
   for (std::uint64_t left = calls_.at(next_client_); left > 0;) {
     const std::size_t count = std::min<std::uint64_t>(left, some.size());
@@ -67,6 +68,7 @@ MonotonicNs ClientProgram::read_client(LatencyHistogram& latencies) {
 }
 
 void ClientProgram::finish() {
+  ::shutdown(socket_.get(), SHUT_WR);
   if (!process_.wait()) fail("failed");
 }
 

@@ -10,7 +10,8 @@
 //            the duration of each call: n times 8 bytes, in the machine's order, a client each
 //
 // The four are lines of JSON. Each client calls uncounted until `begin_ns`, and then, counted,
-// until a call ends after `end_ns`. The program ends with 0, or with what failed in its log.
+// until a call ends after `end_ns`. When the turn shuts its side of the socket down, and not
+// before, what used CPU time may end; the program ends with 0, or with what failed in its log.
 
 #ifndef SLOTRING_TOOLS_BENCH_CLIENT_PROGRAM_H_
 #define SLOTRING_TOOLS_BENCH_CLIENT_PROGRAM_H_
@@ -48,10 +49,12 @@ class ClientProgram {
 
   void let_go(shm::MonotonicNs begin, shm::MonotonicNs end);
 
-  // What client number `client`, which is the next one, has measured. The first call waits for the
-  // clients' end.
+  // Waits for the clients' last replies.
+  void await_replies();
+
+  // What the next client has measured, once the last replies are there.
   shm::MonotonicNs read_client(LatencyHistogram& latencies);
-  // Waits for the program's end.
+  // Lets the program end, and waits for that.
   void finish();
 
  private:

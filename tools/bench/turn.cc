@@ -88,6 +88,7 @@ std::unique_ptr<TurnMeasure> run_program(const ProgramStart& start, const TurnSh
   const CpuWatch watch(busy);
   const ProcessUsage before = usage_of_all(program.processes());
   sleep_until(times.end);
+  program.await_replies();
   measured->used = usage_of_all(program.processes());
   measured->used -= before;
   measured->others_cpu_share = watch.look().others_share(measured->used.cpu_seconds);

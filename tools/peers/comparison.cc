@@ -40,31 +40,34 @@ class Transports {
  public:
   explicit Transports(const Section& section) {
     for (const Point& point : section.points) {
-      std::size_t& bytes = largest_[key_of("", point)];
+      std::size_t& bytes = largest_[key_of("", point, 0)];
       bytes = std::max(bytes, point.payload_bytes);
     }
   }
 
   bench::Transport& of(const Peer& peer, const Point& point) {
-    std::unique_ptr<bench::Transport>& transport = transports_[key_of(peer.name, point)];
+    std::unique_ptr<bench::Transport>& transport = transports_[key_of(peer, point)];
     if (!transport) {
       PeerShape shape = shape_of(point);
       shape.folder = folder_.path();
       shape.name = peer.name + "-" + std::to_string(made_++);
-      shape.payload_bytes = largest_[key_of("", point)];
+      if (!peer.one_size) shape.payload_bytes = largest_[key_of("", point, 0)];
       transport = peer.make(shape);
     }
     return *transport;
   }
 
   // Ends one that failed; the next point that needs it starts another.
-  void drop(const Peer& peer, const Point& point) { transports_.erase(key_of(peer.name, point)); }
+  void drop(const Peer& peer, const Point& point) { transports_.erase(key_of(peer, point)); }
 
  private:
-  using Key = std::tuple<std::string, int, int, Job, bool>;
+  using Key = std::tuple<std::string, int, int, Job, bool, std::size_t>;
 
-  static Key key_of(const std::string& peer, const Point& point) {
-    return {peer, point.workers, point.clients, point.job, shape_of(point).shares_a_cpu};
+  static Key key_of(const Peer& peer, const Point& point) {
+    return key_of(peer.name, point, peer.one_size ? point.payload_bytes : 0);
+  }
+  static Key key_of(const std::string& peer, const Point& point, std::size_t bytes) {
+    return {peer, point.workers, point.clients, point.job, shape_of(point).shares_a_cpu, bytes};
   }
 
   bench::ScratchFolder folder_;

@@ -36,6 +36,8 @@ struct Peer {
   std::string why_missing;  // empty when it can be made here
   // What it can be made for; without, for all shapes.
   std::function<bool(const PeerShape&)> fits = {};
+  // Each call takes as long as one of the largest payload, so each size needs a transport.
+  bool one_size = false;
 };
 
 // All there are, whether they can be made here or not.

@@ -52,8 +52,9 @@ std::string python_program(std::string_view name) {
 }
 
 std::string why_no_module(const std::string& module, const std::string& package) {
-  const std::string import = std::string(kPython) + " -c 'import " + module + "' 2>/dev/null";
-  if (std::system(import.c_str()) == 0) return "";
+  const std::string find = std::string(kPython) + " -c 'import importlib.util, sys; sys.exit(" +
+                           "importlib.util.find_spec(\"" + module + "\") is None)'";
+  if (std::system(find.c_str()) == 0) return "";
   return "needs the Python module " + module + ": install " + package + ", or give --install";
 }
 

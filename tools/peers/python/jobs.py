@@ -40,6 +40,7 @@ class Digits:
             image = np.frombuffer(request, dtype=np.float64).reshape(1, PIXELS)
             return bytes([predict(image)[0]])
 
+        classify(self.images[0])  # the first one takes a hundred times as long
         return classify
 
 

@@ -43,6 +43,7 @@ def be_client(job, shape, number, end, control, barrier):
     took = client.run(*control.recv())
     control.send(took)
     control.send_bytes(client.latencies_ns)
+    control.recv()  # ended with the program, as a daemon
 
 
 def start(job, workers, shape):

@@ -110,6 +110,7 @@ def run_clients(start):
         _write(stream, json.dumps(head).encode() + b"\n")
         for _, latencies in measured:
             _write(stream, latencies.tobytes())
+        stream.read()  # until the turn has looked at how much CPU time was used
 
 
 def _write(stream, data):

@@ -43,7 +43,8 @@ class Transport {
 
   // The processes that answer, for placing them.
   virtual std::vector<pid_t> servers() const = 0;
-  // Others that take part in the calls, whose CPU time counts as well.
+  // Others that take part in the calls, whose CPU time counts as well. They are placed only where
+  // all are on one CPU.
   virtual std::vector<pid_t> bystanders() const { return {}; }
 
   // To be called in a client's process; `client` counts from 0.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "client_lib/shm/futex.h"
@@ -58,6 +59,11 @@ std::unique_ptr<TurnMeasure> run_processes(Transport& transport, const TurnShape
     place(servers[i], seats.server_cpu(static_cast<int>(i)));
   }
   const std::vector<pid_t> bystanders = transport.bystanders();
+  // On one CPU together, or it would not be one; else they may be anywhere.
+  const bool on_one_cpu = shape.placement == Placement::kSame;
+  for (const pid_t other : bystanders) {
+    place(other, on_one_cpu ? seats.server_cpu(0) : std::nullopt);
+  }
   servers.insert(servers.end(), bystanders.begin(), bystanders.end());
   ClientProcesses clients(transport, shape, seats);
   const Times times(shape.seconds);

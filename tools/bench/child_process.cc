@@ -21,6 +21,7 @@ namespace slotring::bench {
 namespace {
 
 constexpr std::chrono::seconds kPatience(15);
+constexpr std::chrono::seconds kEndTimeout(60);
 constexpr std::chrono::milliseconds kLook(2);
 
 volatile std::sig_atomic_t signal_that_came = 0;
@@ -97,14 +98,17 @@ bool ChildProcess::running() {
 }
 
 bool ChildProcess::wait() {
+  const auto deadline = std::chrono::steady_clock::now() + kEndTimeout;
   int status = 1;
   while (pid_ != 0) {
-    const pid_t waited = ::waitpid(pid_, &status, 0);
-    if (waited < 0 && errno == EINTR) {
+    const pid_t waited = ::waitpid(pid_, &status, WNOHANG);
+    if (waited != 0) {
+      pid_ = 0;
+    } else {
       check_interrupted();
-      continue;
+      if (std::chrono::steady_clock::now() > deadline) ::kill(pid_, SIGKILL);
+      std::this_thread::sleep_for(kLook);
     }
-    pid_ = 0;
   }
   return status == 0;
 }

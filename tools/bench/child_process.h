@@ -41,7 +41,8 @@ class ChildProcess {
 
   pid_t pid() const { return pid_; }
   bool running();
-  // Waits for the child's own end. Returns whether it ended with 0.
+  // Waits for the child's own end; one that does not end in a minute is killed. Returns whether it
+  // ended with 0.
   bool wait();
   // SIGTERM, and after a few seconds SIGKILL. Nothing when it has ended.
   void end();

@@ -32,12 +32,16 @@ Section targets(int rounds, double seconds) {
           rounds};
 }
 
-Section payloads(int rounds, double seconds) {
-  Section section{"payload", {}, rounds};
+// `name` and what it says: how the processes are placed.
+Section payloads(const std::string& name, int workers, Placement placement, int rounds,
+                 double seconds) {
+  Section section{name, {}, rounds};
   for (const std::size_t bytes : {std::size_t{64}, 4 * kKiB, 64 * kKiB, kMiB, 16 * kMiB}) {
     section.points.push_back({.name = name_of(bytes),
+                              .workers = workers,
+                              .clients = workers,
                               .payload_bytes = bytes,
-                              .placement = Placement::kSeparate,
+                              .placement = placement,
                               .seconds = bytes > kMiB ? std::max(1.0, seconds) : seconds});
   }
   return section;
@@ -97,7 +101,12 @@ std::vector<Section> sections(Depth depth, double seconds) {
   if (depth == Depth::kQuick) return {targets(3, seconds)};
   const bool full = depth == Depth::kFull;
   const int rounds = full ? 7 : 3;
-  std::vector<Section> all = {targets(full ? 11 : 5, seconds), payloads(rounds, seconds)};
+  std::vector<Section> all = {targets(full ? 11 : 5, seconds),
+                              payloads("payload", 1, Placement::kSeparate, rounds, seconds)};
+  if (full) {
+    all.push_back(payloads("payload one core", 1, Placement::kSame, rounds, seconds));
+    all.push_back(payloads("payload 2x2", 2, Placement::kFree, rounds, seconds));
+  }
   for (const int workers : {1, 2, 4}) all.push_back(grid(workers, rounds, seconds));
   all.push_back(surroundings(rounds, seconds));
   all.push_back(sparse(rounds, seconds));

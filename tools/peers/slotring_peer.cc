@@ -41,7 +41,7 @@ class SlotringPeerTransport : public bench::Transport {
 }  // namespace
 
 Peer slotring_peer() {
-  return {"slotring", "Slotring",
+  return {"slotring", "Slotring: calls by its C++ client, a Python handler",
           [](const PeerShape& shape) { return std::make_unique<SlotringPeerTransport>(shape); },
           ""};
 }

@@ -127,10 +127,7 @@ def draw_cpu(results):
     names = [peer for _, peer in bars]
     drawn = axes.barh(names, values, color=[COLORS.get(peer, "#000000") for peer in names])
     axes.bar_label(drawn, [f" {value:.3g} µs" for value in values])
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlim(right=max(values) * 2)
+    axes.set_xlim(right=max(values) * 1.12)
     axes.grid(False, axis="y")
     figure.tight_layout()
     return figure

@@ -175,13 +175,21 @@ def hot(results, notes):
     ]
 
 
+PAYLOADS = {
+    "payload": "1 client, 1 worker, separate cores",
+    "payload one core": "1 client, 1 worker, one core",
+    "payload 2x2": "2 clients, 2 workers, placed freely",
+}
+
+
 def payloads(results, notes):
-    return [
-        "p50 of an echo, 1 client, 1 worker, separate cores:",
-        "",
-        *by_point(results, "payload", "p50_ns", duration, notes),
-        *regimes(results, "payload"),
-    ]
+    lines = []
+    for section, words in PAYLOADS.items():
+        if section in results.sections():
+            lines += [f"p50 of an echo, {words}:", ""]
+            lines += by_point(results, section, "p50_ns", duration, notes)
+            lines += regimes(results, section)
+    return lines
 
 
 def grid(results, notes):
@@ -210,8 +218,9 @@ def surroundings(results, notes):
         "### With a process on every CPU that computes all the while",
         "",
         *details(results, "surroundings", "busy", notes, without=("fairness",)),
-        "What spins shares its CPU with the load as everybody does; what sleeps is woken in "
-        "preference to it. So p50 and p99 change places here, for every peer.",
+        "A process that spins uses up its share of a CPU that others want, and then waits; one "
+        "that sleeps is mostly let in at once when it is woken. Where all CPUs are taken, spinning "
+        "is of no use.",
         "",
         *regimes(results, "surroundings"),
     ]
@@ -301,8 +310,9 @@ def method(results):
 def machine(results):
     about = results.data["machine"]
     packages = ", ".join(f"{name} {version}" for name, version in about["packages"].items())
+    memory = int(about["memory"].split()[0]) / 2**20
     lines = [
-        f"{about['cpu']}, {about['cpus']} CPUs, {about['memory']} memory; {about['kernel']}. "
+        f"{about['cpu']}, {about['cpus']} CPUs, {memory:.0f} GiB of memory; {about['kernel']}. "
         f"Slotring {results.data['version']}, built by the preset `release`.",
         "",
         f"Debian packages: {packages}.",

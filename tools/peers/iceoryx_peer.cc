@@ -39,6 +39,7 @@ namespace {
 using iox::units::Duration;
 
 constexpr std::chrono::seconds kPatience(30);
+constexpr std::chrono::seconds kPatienceWithOthers(5);
 
 void remove_file(const std::string& file) {
   std::error_code ignored;
@@ -56,18 +57,14 @@ class Roudi {
   Roudi(const Roudi&) = delete;
   Roudi& operator=(const Roudi&) = delete;
   // RouDi 2.0.3 aborts or hangs when it is to end while it knows of processes that are gone, as
-  // clients are. So it is killed, and what it left is removed.
+  // clients are. So it is killed, and what it leaves is removed: before, because another RouDi may
+  // start as soon as this one is gone, with files of the same names.
   ~Roudi() {
-    const bool was_alone = serves_ || process_.running();
-    if (process_.running()) ::kill(process_.pid(), SIGKILL);
+    const bool runs = process_.running();
+    if (runs) ::kill(process_.pid(), SIGSTOP);
+    if (runs || serves_) remove_files();
+    if (runs) ::kill(process_.pid(), SIGKILL);
     process_.end();
-    if (!was_alone) return;  // another RouDi may run, whose files these are
-    const group* own_group = ::getgrgid(::getegid());
-    if (own_group != nullptr) remove_file(std::string("/dev/shm/") + own_group->gr_name);
-    for (const char* file :
-         {"/dev/shm/iceoryx_mgmt", "/tmp/roudi", "/tmp/roudi.lock", "/tmp/iox-unique-roudi.lock"}) {
-      remove_file(file);
-    }
   }
 
   pid_t pid() const { return process_.pid(); }
@@ -75,22 +72,41 @@ class Roudi {
  private:
   Roudi() = default;
 
+  // Another RouDi may be that of a turn of somebody else's comparison, which ends soon.
   void start(const std::string& config, const std::string& log) {
-    std::filesystem::remove(log);
-    // Forked, not ChildProcess::start(): that would have SIGTERM end RouDi when this process dies.
-    process_ = bench::ChildProcess::fork([&] { return become_roudi(config, log); });
-    const auto deadline = std::chrono::steady_clock::now() + kPatience;
-    while (bench::end_of_log(log).find("RouDi is ready for clients") == std::string::npos) {
-      bench::check_interrupted();
-      if (!process_.running() || std::chrono::steady_clock::now() > deadline) {
+    const auto deadline = std::chrono::steady_clock::now() + kPatienceWithOthers;
+    while (!try_start(config, log)) {
+      if (std::chrono::steady_clock::now() > deadline) {
         throw Exception(Error{ErrorCode::kWorkerUnavailable,
                               "iceoryx' RouDi did not start; does another one run? Its log ends "
                               "with:\n" +
                                   bench::end_of_log(log)});
       }
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+  }
+
+  // Returns whether it serves; if not, it has ended.
+  bool try_start(const std::string& config, const std::string& log) {
+    remove_file(log);
+    // Forked, not ChildProcess::start(): that would have SIGTERM end RouDi when this process dies.
+    process_ = bench::ChildProcess::fork([&] { return become_roudi(config, log); });
+    while (process_.running()) {
+      bench::check_interrupted();
+      serves_ = bench::end_of_log(log).find("RouDi is ready for clients") != std::string::npos;
+      if (serves_) return true;
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
-    serves_ = true;
+    return false;
+  }
+
+  static void remove_files() {
+    const group* own_group = ::getgrgid(::getegid());
+    if (own_group != nullptr) remove_file(std::string("/dev/shm/") + own_group->gr_name);
+    for (const char* file :
+         {"/dev/shm/iceoryx_mgmt", "/tmp/roudi", "/tmp/roudi.lock", "/tmp/iox-unique-roudi.lock"}) {
+      remove_file(file);
+    }
   }
 
   static int become_roudi(const std::string& config, const std::string& log) {

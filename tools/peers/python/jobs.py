@@ -7,7 +7,7 @@
 import os
 import sys
 
-os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # before numpy: one thread a worker
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # before numpy
 
 PIXELS = 64
 
@@ -45,7 +45,7 @@ class Digits:
 
 
 def job(name):
-    """The function that does a job: takes a request's bytes or a view of them, returns the reply."""
+    """The function that does a job: of a request's bytes, or a view of them, to the reply."""
     return echo if name == "echo" else Digits().classifier()
 
 

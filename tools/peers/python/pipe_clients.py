@@ -4,7 +4,6 @@ Usage: pipe_clients.py JOB WORKERS
 """
 
 import multiprocessing
-import os
 import sys
 from array import array
 from multiprocessing.connection import wait

@@ -9,6 +9,7 @@ matplotlib.rcParams.update({"svg.hashsalt": "slotring", "font.size": 10})
 from matplotlib import pyplot  # noqa: E402
 from matplotlib.ticker import FuncFormatter, NullFormatter  # noqa: E402
 
+from figure_text import duration  # noqa: E402
 from summary import SLOTRING, Refused  # noqa: E402
 
 COLORS = {
@@ -32,13 +33,6 @@ PERCENTILES = {
     "p99_9_ns": "p99.9",
     "p99_99_ns": "p99.99",
 }
-
-
-def duration(ns):
-    for unit, factor in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
-        if ns >= factor:
-            return f"{ns / factor:.3g} {unit}"
-    return f"{ns:.3g} ns"
 
 
 def count(number):

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import summary
-from summary import BARE, MOST_TIMES_BARE, SLOTRING, TARGETS, Figure, Refused
+from figure_text import Footnotes, cell, duration, number, table, times
+from summary import BARE, MOST_TIMES_BARE, SLOTRING, TARGETS, Figure
 
 COLUMNS = (
     "p50, 64 B, separate cores",
@@ -16,53 +17,6 @@ COLUMNS = (
     "calls/s, 1 MiB, 2 clients, 2 workers",
     "CPU a call, 64 B, 2 clients, 2 workers",
 )
-NOTHING = "-"
-
-
-class Footnotes:
-    """Reasons, each numbered once, in the order in which they were first needed."""
-
-    def __init__(self):
-        self._reasons = []
-
-    def mark(self, reason):
-        if reason not in self._reasons:
-            self._reasons.append(reason)
-        return f"{NOTHING} <sup>{self._reasons.index(reason) + 1}</sup>"
-
-    def lines(self):
-        return [f"<sup>{i}</sup> {reason}.  " for i, reason in enumerate(self._reasons, 1)]
-
-
-# --- numbers as text ---------------------------------------------------------------------------
-
-
-def number(value):
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def duration(ns):
-    for unit, factor in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
-        if ns >= factor:
-            return f"{number(ns / factor)} {unit}"
-    return f"{number(ns)} ns"
-
-
-def times(value):
-    return f"{number(value)}x" if value >= 10 else f"{value:.2f}x"
-
-
-def cell(figure, text, notes, with_range=False):
-    if isinstance(figure, Refused):
-        return notes.mark(figure.reason)
-    if with_range:
-        return f"{text(figure.value)} ({text(figure.lowest)} to {text(figure.highest)})"
-    return text(figure.value)
-
-
-def table(head, rows):
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return lines + ["| " + " | ".join(row) + " |" for row in rows] + [""]
 
 
 # --- sections ----------------------------------------------------------------------------------
@@ -138,12 +92,11 @@ FIGURES = (
 def details(results, section, point, notes, without=()):
     """All figures of each peer at a point."""
     figures = [figure for figure in FIGURES if figure[1] not in without]
-    rows = [
-        [peer, *(cell(results.figure(section, point, peer, f), text, notes) for _, f, text in figures)]
-        for peer in results.measured_peers(section)
-        if not isinstance(results.samples(section, point, peer), Refused)
-        or results.samples(section, point, peer).reason != "not measured"
-    ]
+    rows = []
+    for peer in results.measured_peers(section):
+        if results.is_measured(section, point, peer):
+            told = [(results.figure(section, point, peer, name), text) for _, name, text in figures]
+            rows.append([peer, *(cell(figure, text, notes) for figure, text in told)])
     return table(["peer", *(name for name, _, _ in figures)], rows)
 
 
@@ -234,13 +187,10 @@ def sparse(results, notes):
         *by_point(results, "sparse", "p50_ns", duration, notes),
         "CPU time of a call, all processes together:",
         "",
-        *by_point(
-            results, "sparse", "cpu_us_per_call", lambda us: duration(us * 1e3), notes
-        ),
+        *by_point(results, "sparse", "cpu_us_per_call", lambda us: duration(us * 1e3), notes),
         "**To wake a process that sleeps costs tens of microseconds here, whatever carries the "
-        "call.** Slotring's workers spin for a short while before they sleep, which is what makes "
-        "dense traffic fast; where calls come seldom, that is of no use, and Slotring is as fast as "
-        "anything else that wakes a process once.",
+        "call.** Slotring's workers spin for a short while before they sleep, which makes dense "
+        "traffic fast; where calls come seldom, that is of no use.",
         "",
         *regimes(results, "sparse"),
     ]
@@ -280,31 +230,37 @@ PLOTS = {
 }
 
 
+METHOD = """\
+* Every peer is written as its own documentation advises, and its servers run the same functions
+  (`tools/peers/python/jobs.py`). Clients are C++ processes, but for those of `pipe` and `executor`,
+  which are of Python's standard library; iceoryx is C++ at both ends.
+* A client sends its next request when it has checked the reply to the one before. A turn is a
+  fraction of a second of that, after a warm-up. In each round every peer has a turn at every point
+  of a section, in an order that is shuffled anew.
+* CPU a call is the user and system time of all clients and servers, divided by the calls. Wake-ups
+  are their voluntary context switches. A percentile is told by turns in which a call was beyond it.
+* Before and after each turn the machine itself is measured, for some 20 ms: a bare exchange of 64
+  bytes between two C++ processes, placed as the turn, and a fixed piece of computing. **A turn
+  counts only if both agree within {bound:.0%}** and other programs took less than {others:.0%} of
+  the CPUs; others are repeated, and if that does not help there is a footnote and no figure.
+* The CPUs of a virtual machine have regimes, in which the bare exchange takes several times as
+  long. Each section is therefore summed up in the regime of most of its turns, and a ratio is
+  formed only of turns whose calibrations agree within {bound:.0%}.
+* Of {turns} turns, {refused} were refused{reasons}.
+"""
+
+
 def method(results):
-    bound = f"{results.bound:.0%}"
-    samples, refused = results.refused_turns()
-    lines = [
-        "* Every peer is written as its own documentation advises, and its servers run the same "
-        "functions (`tools/peers/python/jobs.py`). Clients are C++ processes, but for those of "
-        "`pipe` and `executor`, which are of Python's standard library; iceoryx is C++ at both ends.",
-        "* A client sends its next request when it has checked the reply to the one before. A turn "
-        "is a fraction of a second of that, after a warm-up. In each round every peer has a turn at "
-        "every point of a section, in an order that is shuffled anew.",
-        "* CPU a call is the user and system time of all clients and servers, divided by the calls. "
-        "Wake-ups are their voluntary context switches. A percentile is told when at least one "
-        "call of a turn was beyond it.",
-        "* Before and after each turn the machine itself is measured, for some 20 ms: a bare "
-        "exchange of 64 bytes between two C++ processes, placed as the turn, and a fixed piece of "
-        f"computing. **A turn counts only if both agree within {bound}** and other programs took "
-        f"less than {results.data['others_bound']:.0%} of the CPUs; others are repeated, and if that "
-        "does not help there is a footnote and no figure.",
-        "* The CPUs of a virtual machine have regimes, in which the bare exchange takes several "
-        "times as long. Each section is therefore summed up in the regime of most of its turns, and "
-        f"a ratio is formed only of turns whose calibrations agree within {bound}.",
-    ]
-    told = "; ".join(f"{count}: {reason}" for reason, count in sorted(refused.items()))
-    lines.append(f"* Of {samples} turns, {sum(refused.values())} were refused{': ' + told if told else ''}.")
-    return [*lines, ""]
+    turns, refused = results.refused_turns()
+    reasons = "; ".join(f"{count}: {reason}" for reason, count in sorted(refused.items()))
+    text = METHOD.format(
+        bound=results.bound,
+        others=results.data["others_bound"],
+        turns=turns,
+        refused=sum(refused.values()),
+        reasons=f" ({reasons})" if reasons else "",
+    )
+    return text.splitlines() + [""]
 
 
 def machine(results):
@@ -324,18 +280,18 @@ def machine(results):
     return lines
 
 
-LIMITS = [
-    "* **Sparse traffic** to a sleeping worker costs the wake, whatever the transport: see above.",
-    "* **Where a call works for long**, the transport does not matter: see the digits.",
-    "* **Spinning takes CPU time** that something else could have had, though for a short while "
-    "only; on separate cores both ends are awake, which is why the calls are fast.",
-    "* **One machine.** ZeroMQ, gRPC and NATS also go over a network. Slotring does not, and what "
-    "they pay for that is part of these figures.",
-    "* Peers with a Python client (`pipe`, `executor`) pay for the client's Python too; that is what "
-    "their users get.",
-    "* iceoryx is C++ at both ends: a lower bound for others, not a way to call Python.",
-    "",
-]
+LIMITS = """\
+* **Sparse traffic** to a sleeping worker costs the wake, whatever the transport: see above.
+* **Where a call works for long**, the transport does not matter: see the digits.
+* **Spinning takes CPU time** that something else could have had, though for a short while only. On
+  separate cores both ends are awake, which is why calls are fast there; where all CPUs are taken
+  by others, it is of no use: see under load.
+* **One machine.** ZeroMQ, gRPC and NATS also go over a network. Slotring does not, and what they
+  pay for that is part of these figures.
+* Peers with a Python client (`pipe`, `executor`) pay for the client's Python too; that is what
+  their users get.
+* iceoryx is C++ at both ends: a bound for others, not a way to call Python.
+"""
 
 
 def report(results, drawn):
@@ -358,7 +314,7 @@ def report(results, drawn):
             if plot in drawn:
                 lines += [f"![{PLOTS[plot]}](performance/{plot}.svg)", ""]
         lines += write(results, notes)
-    lines += ["## Limits", "", *LIMITS]
+    lines += ["## Limits", "", *LIMITS.splitlines(), ""]
     lines += ["## How it was measured", "", *method(results)]
     lines += ["## Peers", ""]
     rows = [[p["name"], p["description"]] for p in results.peers.values() if not p["missing"]]

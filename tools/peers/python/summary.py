@@ -115,6 +115,9 @@ class Results:
         """The shape of a point, which is the same for every peer."""
         return next(p for (s, n, _), p in self._points.items() if (s, n) == (section, point))
 
+    def is_measured(self, section, point, peer):
+        return (section, point, peer) in self._points
+
     # --- what it says ---
 
     def regime(self, section, placement):

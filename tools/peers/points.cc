@@ -1,6 +1,7 @@
 #include "tools/peers/points.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace slotring::peers {
 
@@ -68,9 +69,11 @@ Section surroundings(int rounds, double seconds) {
 }
 
 Section sparse(int rounds, double seconds) {
+  constexpr std::pair<const char*, double> kGaps[] = {
+      {"0.1 ms", 100}, {"1 ms", 1000}, {"10 ms", 10'000}};
   Section section{"sparse", {}, rounds};
-  for (const double gap_us : {100.0, 1000.0, 10'000.0}) {
-    section.points.push_back({.name = std::to_string(static_cast<int>(gap_us)) + " us",
+  for (const auto& [name, gap_us] : kGaps) {
+    section.points.push_back({.name = name,
                               .placement = Placement::kSeparate,
                               .gap_us = gap_us,
                               // Some hundred calls, if possible.

@@ -85,7 +85,7 @@ FIGURES = (
     ("calls/s", "calls_per_s", number),
     ("CPU a call", "cpu_us_per_call", lambda us: duration(us * 1e3)),
     ("wake-ups a call", "wake_ups_per_call", lambda value: f"{value:.2f}"),
-    ("slowest / fastest client", "fairness", lambda value: f"{value:.2f}"),
+    ("slowest / fastest client", "fairness", lambda value: f"{value:.2g}"),
 )
 
 
@@ -181,15 +181,15 @@ def surroundings(results, notes):
 
 def sparse(results, notes):
     return [
-        "The client pauses between a reply and its next request, and the worker sleeps meanwhile. "
-        "p50 of a call:",
+        "The client pauses between a reply and its next request, as long as a column says, and "
+        "the worker sleeps meanwhile. p50 of a call:",
         "",
         *by_point(results, "sparse", "p50_ns", duration, notes),
         "CPU time of a call, all processes together:",
         "",
         *by_point(results, "sparse", "cpu_us_per_call", lambda us: duration(us * 1e3), notes),
-        "**To wake a process that sleeps costs tens of microseconds here, whatever carries the "
-        "call.** Slotring's workers spin for a short while before they sleep, which makes dense "
+        "**To wake a process that sleeps costs tens of microseconds here, after a long pause more, "
+        "whatever carries the call.** Slotring's workers spin for a short while before they sleep, which makes dense "
         "traffic fast; where calls come seldom, that is of no use.",
         "",
         *regimes(results, "sparse"),

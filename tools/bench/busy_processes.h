@@ -56,7 +56,8 @@ class CpuWatch {
   }
 
  private:
-  double used() const { return busy_cpu_seconds() - busy_.cpu_seconds(); }
+  // Without what this process takes, which looks on.
+  double used() const { return busy_cpu_seconds() - busy_.cpu_seconds() - own_usage().cpu_seconds; }
 
   const BusyProcesses& busy_;
   shm::MonotonicNs begin_;

@@ -285,7 +285,8 @@ LIMITS = """\
 * **Where a call works for long**, the transport does not matter: see the digits.
 * **Spinning takes CPU time** that something else could have had, though for a short while only. On
   separate cores both ends are awake, which is why calls are fast there; where all CPUs are taken
-  by others, it is of no use: see under load.
+  by others, it is of no use: see under load. And where more processes spin than there are CPUs,
+  Slotring's clients are served unequally within a turn: see the slowest and the fastest client.
 * **One machine.** ZeroMQ, gRPC and NATS also go over a network. Slotring does not, and what they
   pay for that is part of these figures.
 * Peers with a Python client (`pipe`, `executor`) pay for the client's Python too; that is what

@@ -40,7 +40,7 @@ TEST(Calibration, AgreesWithNothingWhenNothingWasMeasured) {
   EXPECT_FALSE(agree(kFast, Calibration{}));
 }
 
-TEST(Turn, TellsSomethingWhenTheMachineWasTheSameAndNobodyElses) {
+TEST(Turn, TellsSomethingWhenTheMachineStayedTheSame) {
   EXPECT_EQ(why_refused(kFast, kFast, 0), "");
   EXPECT_EQ(why_refused(kSlow, kSlow, kOthersBound), "");
 }

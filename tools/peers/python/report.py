@@ -199,8 +199,8 @@ def sparse(results, notes):
 def digits(results, notes):
     lines = [
         "The workers classify images of handwritten digits by scikit-learn's logistic regression; "
-        "a request is 64 float64, and each reply is checked. The model alone takes some tens of "
-        "microseconds, which no transport makes shorter.",
+        "a request is 64 float64, and each reply is checked. Most of the time is the model's own, "
+        "which no transport makes shorter.",
         "",
     ]
     for point, words in (
@@ -282,7 +282,7 @@ def machine(results):
 
 LIMITS = """\
 * **Sparse traffic** to a sleeping worker costs the wake, whatever the transport: see above.
-* **Where a call works for long**, the transport does not matter: see the digits.
+* **The longer a call works**, the less the transport matters: compare the digits with the echo.
 * **Spinning takes CPU time** that something else could have had, though for a short while only. On
   separate cores both ends are awake, which is why calls are fast there; where all CPUs are taken
   by others, it is of no use: see under load. And where more processes spin than there are CPUs,
@@ -291,7 +291,7 @@ LIMITS = """\
   pay for that is part of these figures.
 * Peers with a Python client (`pipe`, `executor`) pay for the client's Python too; that is what
   their users get.
-* iceoryx is C++ at both ends: a bound for others, not a way to call Python.
+* iceoryx is C++ at both ends: what shared memory costs there without Python, not a way to call it.
 """
 
 

@@ -173,7 +173,7 @@ def surroundings(results, notes):
         *details(results, "surroundings", "busy", notes, without=("fairness",)),
         "A process that spins uses up its share of a CPU that others want, and then waits; one "
         "that sleeps is mostly let in at once when it is woken. Where all CPUs are taken, spinning "
-        "is of no use.",
+        "gains little.",
         "",
         *regimes(results, "surroundings"),
     ]
@@ -285,7 +285,7 @@ LIMITS = """\
 * **The longer a call works**, the less the transport matters: compare the digits with the echo.
 * **Spinning takes CPU time** that something else could have had, though for a short while only. On
   separate cores both ends are awake, which is why calls are fast there; where all CPUs are taken
-  by others, it is of no use: see under load. And where more processes spin than there are CPUs,
+  by others, it gains little: see under load. And where more processes spin than there are CPUs,
   Slotring's clients are served unequally within a turn: see the slowest and the fastest client.
 * **One machine.** ZeroMQ, gRPC and NATS also go over a network. Slotring does not, and what they
   pay for that is part of these figures.

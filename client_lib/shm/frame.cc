@@ -60,10 +60,8 @@ class PlainEnvelope {
   std::size_t fixed_at_;
 };
 
-const PlainEnvelope& plain_envelope() {
-  static const PlainEnvelope envelope;
-  return envelope;
-}
+// Made when the program starts, so that no call has to look whether it is.
+const PlainEnvelope kPlainEnvelope;
 
 std::string_view first_bytes(std::string_view text, std::size_t most) {
   return text.substr(0, most);
@@ -237,8 +235,8 @@ Status FrameWriter::commit(const FrameHead& head, std::uint64_t payload_bytes,
   auto& first = reinterpret_cast<AreaHeader*>(area())->first;
   const PayloadExtent payload{payload_offset_, payload_bytes};
   if (rare.empty()) {
-    plain_envelope().write(area() + kEnvelopeOffset, head);
-    describe(first, payload, kEnvelopeOffset, plain_envelope().bytes(), 0);
+    kPlainEnvelope.write(area() + kEnvelopeOffset, head);
+    describe(first, payload, kEnvelopeOffset, kPlainEnvelope.bytes(), 0);
     return Done{};
   }
   const Result<EnvelopeImage> envelope = EnvelopeImage::build(head, rare);
@@ -324,7 +322,7 @@ Result<Frame> FrameReader::read(const std::byte* area, const FrameDescriptor& de
   const std::span bytes(area + payload.offset, static_cast<std::size_t>(payload.bytes));
   if (absent) return Frame{{}, nullptr, bytes};
   const std::span<const std::byte> copy = copy_envelope(area + envelope_offset, envelope_bytes);
-  if (!plain_envelope().matches(copy) && !verifies(copy)) {
+  if (!kPlainEnvelope.matches(copy) && !verifies(copy)) {
     return bad_frame("the frame's envelope does not verify");
   }
   const wire::Envelope* envelope = wire::GetEnvelope(copy.data());

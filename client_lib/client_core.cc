@@ -184,7 +184,8 @@ Status ClientCore::submit(Lease& lease, std::string_view method, PayloadKind kin
   if (Status committed = side.writer.commit(head, bytes, rare); !committed) {
     return committed;
   }
-  if (bytes >= shm::kLongCopyBytes) side.waiting.expect_copy(bytes);
+  // Others could use the CPU meanwhile.
+  if (bytes >= shm::kLongCopyBytes && !cpu_is_crowded()) side.waiting.expect_copy(bytes);
   side.mark.row = CallStatistics::row_of(id);
   const CallMark mark = side.mark;  // the slot may be another's when an error is told
   Status sent = send(lease);

@@ -227,7 +227,8 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
   Lease lease_of(const shm::Claim& claim, const ClaimTerms& terms, const std::stop_token& stop);
   Status send(Lease& lease);
   // Of the calling thread.
-  static void note_long_call(shm::MonotonicNs now);
+  static void note_call(std::uint64_t ns, shm::MonotonicNs now);
+  static bool cpu_is_crowded();
   void count_lease(const CallMark& mark, ErrorCategory outcome);
   void count(std::uint16_t row, const SessionRef& session, ErrorCategory outcome,
              shm::MonotonicNs started);

@@ -27,7 +27,11 @@ bool share_cpu(const ClaimTerms& terms) {
 
 }  // namespace
 
-void ClientCore::note_long_call(shm::MonotonicNs now) { cpu_sharing.took_long(now); }
+void ClientCore::note_call(std::uint64_t ns, shm::MonotonicNs now) {
+  cpu_sharing.note_call(ns, now);
+}
+
+bool ClientCore::cpu_is_crowded() { return cpu_sharing.crowded(); }
 
 Status ClientCore::prepare_to_claim(const std::stop_token& stop) {
   if (Status usable = check_process(); !usable) return usable;
@@ -46,7 +50,7 @@ Result<Lease> ClientCore::claim(shm::MonotonicNs deadline, const std::stop_token
 Result<Lease> ClientCore::claim(const ClaimTerms& terms, const std::stop_token& stop) {
   if (Status ready = prepare_to_claim(stop); !ready) return std::move(ready).error();
   // Another worker may have the CPU that the last one had.
-  if (cpu_sharing.due(terms.started) && share_cpu(terms)) [[unlikely]]
+  if (wait_budget_.shares_cpu && cpu_sharing.due(terms.started) && share_cpu(terms)) [[unlikely]]
     forget_last_slot();
   if (!terms.session.empty()) return claim_in_session(terms, stop);
   Result<shm::Claim> claim = claim_anywhere(terms, stop);
@@ -58,7 +62,7 @@ Result<Lease> ClientCore::claim(const ClaimTerms& terms, const std::stop_token& 
 Result<shm::Claim> ClientCore::claim_anywhere(const ClaimTerms& terms,
                                               const std::stop_token& stop) {
   const shm::SlotIndex last = last_slot.instance == instance_ ? last_slot.slot : shm::kNoSlot;
-  if (cpu_sharing.crowded()) [[unlikely]] {
+  if (wait_budget_.shares_cpu && cpu_sharing.takes_part()) [[unlikely]] {
     const std::optional<std::uint32_t> cpu = shm::current_cpu();
     std::optional<shm::Claim> claim;
     if (cpu) claim = pool_.try_claim_beside(owner_, last, *cpu);

@@ -26,8 +26,7 @@ void ClientCore::count(std::uint16_t row, const SessionRef& session, ErrorCatego
                        shm::MonotonicNs started) {
   const shm::MonotonicNs now = shm::monotonic_now();
   const std::uint64_t ns = now > started ? now - started : 0;
-  if (ns > shm::CpuSharing::kLongCallNs) [[unlikely]]
-    note_long_call(now);
+  note_call(ns, now);
   statistics_.count(row, outcome, ns);
   if (session.incarnation == 0) return;
   // Not of a later session in the same record, but for one that begins at this moment.

@@ -32,12 +32,13 @@ class AdaptiveWait {
   template <class Done, class Sleep>
   bool wait(Done done, Sleep sleep, MonotonicNs deadline) {
     const std::uint32_t longer = std::exchange(copy_spins_, 0);
+    if (done()) return true;  // which says nothing of any means
     if (spin(longer, done) || yield(done)) return true;
-    while (!done()) {
+    for (;;) {
       if (has_passed(deadline)) return false;
       sleep();
+      if (done()) return true;
     }
-    return true;
   }
 
  private:
@@ -47,11 +48,11 @@ class AdaptiveWait {
     if (most == 0) return false;
     most += longer;
     for (std::uint32_t i = 0; i < most; ++i) {
+      cpu_pause();
       if (done()) {
         spins_.hit();
         return true;
       }
-      cpu_pause();
     }
     spins_.miss();
     return false;
@@ -64,15 +65,16 @@ class AdaptiveWait {
     const std::uint32_t most = yields_.next();
     if (most == 0) return false;
     const MonotonicNs start = monotonic_now();
-    for (std::uint32_t i = 0; i < most; ++i) {
+    bool paid = true;
+    for (std::uint32_t i = 0; i < most && paid; ++i) {
       yield_cpu();
       const bool is_done = done();
-      const bool paid = monotonic_now() - start <= budget_.worth_ns;
-      if (is_done && paid) yields_.hit();
-      if (!paid || (!is_done && i + 1 == most)) yields_.miss();
-      if (is_done) return true;
-      if (!paid) return false;
+      paid = monotonic_now() - start <= budget_.worth_ns;
+      if (!is_done) continue;
+      paid ? yields_.hit() : yields_.miss();
+      return true;
     }
+    yields_.miss(/*dear=*/!paid);
     return false;
   }
 

@@ -16,18 +16,29 @@ std::optional<std::uint32_t> current_cpu() {
   return static_cast<std::uint32_t>(cpu);
 }
 
+namespace {
+
+// Who is bound to one CPU has no other part to wait for.
+std::uint32_t usable_cpus() {
+  cpu_set_t set;
+  if (::sched_getaffinity(0, sizeof(set), &set) != 0) return concurrent_cpus();
+  return std::min(concurrent_cpus(), static_cast<std::uint32_t>(CPU_COUNT(&set)));
+}
+
+}  // namespace
+
 CpuSharing::CpuSharing(Part part, const CpuCalls& calls)
     : part_(part),
       calls_(calls),
       shortest_turn_ns_(part == Part::kClient ? kClientTurnNs : kWorkerTurnNs),
-      turn_ns_(kLongTurnNs) {
+      turn_ns_(shortest_turn_ns_) {
   if (calls_.yield == nullptr) calls_.yield = yield_cpu;
-  if (calls_.cpus == nullptr) calls_.cpus = concurrent_cpus;
+  if (calls_.cpus == nullptr) calls_.cpus = usable_cpus;
 }
 
 MonotonicNs CpuSharing::between_calls(MonotonicNs now) {
   if (now >= turn_ends_) now = end_turn();
-  return crowded() && several_cpus_ ? let_others_go_first(now) : now;
+  return takes_part() ? let_others_go_first(now) : now;
 }
 
 MonotonicNs CpuSharing::give_up(MonotonicNs& now) {
@@ -40,15 +51,18 @@ MonotonicNs CpuSharing::give_up(MonotonicNs& now) {
 MonotonicNs CpuSharing::end_turn() {
   MonotonicNs now;
   const MonotonicNs away = give_up(now);
+  const MonotonicNs shortest =
+      recent_call_ns_ < kShortCallNs ? shortest_turn_ns_ : kLongCallsTurnNs;
   if (away < kNobodyRanNs) {
-    turn_ns_ = std::min(2 * turn_ns_, kLongestTurnNs);
-  } else if (away < kSliceNs) {
-    turn_ns_ = shortest_turn_ns_;
+    turn_ns_ = std::min(std::max(2 * turn_ns_, shortest), kLongestTurnNs);
+    if (++unwanted_ >= kAloneAfter) wanted_ = false;
   } else {
-    turn_ns_ = std::min(away, kLongestTurnNs);
+    unwanted_ = 0;
+    turn_ns_ = away < kSliceNs ? shortest : std::min(away, kLongestTurnNs);
+    wanted_ = away < kSliceNs;
   }
   turn_ends_ = now + turn_ns_;
-  if (crowded()) several_cpus_ = calls_.cpus() > 1;
+  if (wanted_) several_cpus_ = calls_.cpus() > 1;
   return now;
 }
 
@@ -61,10 +75,9 @@ MonotonicNs CpuSharing::let_others_go_first(MonotonicNs now) {
   return now;
 }
 
-void CpuSharing::took_long(MonotonicNs now) {
+void CpuSharing::look_again_soon(MonotonicNs now) {
   if (crowded()) return;
-  turn_ns_ = shortest_turn_ns_;
-  turn_ends_ = now + turn_ns_;
+  turn_ends_ = std::min(turn_ends_, now + shortest_turn_ns_);
 }
 
 }  // namespace slotring::shm

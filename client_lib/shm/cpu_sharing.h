@@ -15,9 +15,14 @@
 //
 // Whether it is crowded is found by giving the CPU up, which takes a fraction of a microsecond when
 // nobody else wants it. The next turn is twice as long then, each time, so that a pair that has
-// its CPUs to itself makes a few system calls a second; it is short again after a call that took
-// long. Who was away for as long as the kernel's own slices met a process that takes no turns: with
-// that one it shares evenly, by a turn as long as its absence.
+// its CPUs to itself makes a few system calls a second; it is short again after one call that took
+// much longer than the others: somebody may have run meanwhile. Who was away for as long as the
+// kernel's own slices met a process that takes no turns: with that one it shares evenly, by a turn
+// as long as its absence.
+//
+// Calls that take long, for their handler or for what they carry, need none of it: their callers
+// sleep meanwhile, and the kernel's slices are as short as they. They offer their CPU seldom, so as
+// to know whether it is crowded, and let nobody go first.
 //
 // Nothing of this is shared memory, or a promise: each decides for itself, by the clock.
 //
@@ -26,6 +31,7 @@
 #ifndef SLOTRING_CLIENT_LIB_SHM_CPU_SHARING_H_
 #define SLOTRING_CLIENT_LIB_SHM_CPU_SHARING_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 
@@ -41,7 +47,7 @@ struct CpuCalls {
   MonotonicNs (*now)() = monotonic_now;
   void (*yield)() = nullptr;  // null: sched_yield()
   std::optional<std::uint32_t> (*cpu)() = current_cpu;
-  std::uint32_t (*cpus)() = nullptr;  // null: concurrent_cpus()
+  std::uint32_t (*cpus)() = nullptr;  // that the thread may run on at once with others; null: ask
 };
 
 class CpuSharing {
@@ -51,15 +57,21 @@ class CpuSharing {
   explicit CpuSharing(Part part, const CpuCalls& calls = {});
 
   // Whether somebody else wants this CPU, as far as is known.
-  bool crowded() const { return turn_ns_ < kLongTurnNs; }
+  bool crowded() const { return wanted_; }
+  // The same, and the calls are such that turns and parts help.
+  bool takes_part() const { return crowded() && several_cpus_ && recent_call_ns_ < kShortCallNs; }
   // Whether between_calls() has anything to do: one comparison for who is alone.
   bool due(MonotonicNs now) const { return now >= turn_ends_ || crowded(); }
   // Lets others run, if it is their turn. Returns the time, read again if that was done.
   MonotonicNs between_calls(MonotonicNs now);
-  // A call took long: somebody else may have run meanwhile.
-  void took_long(MonotonicNs now);
-  // What is long.
-  static constexpr MonotonicNs kLongCallNs = 200'000;
+  // A call took so long, and ended now.
+  void note_call(MonotonicNs ns, MonotonicNs now) {
+    // One long call among short ones waited for somebody's turn.
+    recent_call_ns_ = std::min(last_call_ns_, ns);
+    last_call_ns_ = ns;
+    if (ns > kLongCallNs && recent_call_ns_ < kShortCallNs) [[unlikely]]
+      look_again_soon(now);
+  }
 
   // Which part has a CPU at that time.
   static Part part_of(std::uint32_t cpu, MonotonicNs now) {
@@ -70,18 +82,23 @@ class CpuSharing {
   static constexpr MonotonicNs kClientTurnNs = 100'000;
   // A worker's serves several clients' turns.
   static constexpr MonotonicNs kWorkerTurnNs = 400'000;
+  // Of a thread whose calls are not short.
+  static constexpr MonotonicNs kLongCallsTurnNs = 5'000'000;
+  static constexpr MonotonicNs kShortCallNs = 20'000;
+  static constexpr MonotonicNs kLongCallNs = 200'000;
 
  private:
-  // A turn that got as long as this was not wanted by anybody for a while.
-  static constexpr MonotonicNs kLongTurnNs = 1'200'000;
   static constexpr MonotonicNs kLongestTurnNs = 100'000'000;
   // Giving the CPU up took less: nobody else ran. No change of processes and back is as fast.
   static constexpr MonotonicNs kNobodyRanNs = 1'200;
   // About as long as the kernel's slices, and longer than turns are.
   static constexpr MonotonicNs kSliceNs = 2'500'000;
   static constexpr int kMostLetGoFirst = 8;
+  // After so many offers that nobody took.
+  static constexpr int kAloneAfter = 4;
 
   MonotonicNs end_turn();
+  void look_again_soon(MonotonicNs now);
   MonotonicNs let_others_go_first(MonotonicNs now);
   // How long the CPU was given up for.
   MonotonicNs give_up(MonotonicNs& now);
@@ -91,6 +108,10 @@ class CpuSharing {
   MonotonicNs shortest_turn_ns_;
   MonotonicNs turn_ns_;
   MonotonicNs turn_ends_ = 0;
+  MonotonicNs last_call_ns_ = 0;
+  MonotonicNs recent_call_ns_ = 0;  // the shorter of the last two
+  int unwanted_ = 0;                // times in a row that nobody else ran
+  bool wanted_ = false;
   bool several_cpus_ = false;
 };
 

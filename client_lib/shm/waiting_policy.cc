@@ -62,6 +62,7 @@ WaitBudget wait_budget(const WaitingTerms& terms, std::uint32_t cpus) {
   if (terms.mode == WaitingMode::kLatency) {
     spin_ns *= kLatencyFactor;
     budget.learns = false;
+    budget.shares_cpu = false;
     budget.yields = 0;  // a yield gives away what a spin would have seen
   } else if (terms.mode == WaitingMode::kFrugal) {
     spin_ns /= kFrugalShare;

@@ -39,7 +39,8 @@ struct WaitBudget {
   std::uint32_t yields = 0;  // of the CPU
   // What a sleep and a wake take. A yield that took longer did not pay: who got the CPU kept it.
   MonotonicNs worth_ns = 0;
-  bool learns = true;  // otherwise all of it is spent on every wait
+  bool learns = true;      // otherwise all of it is spent on every wait
+  bool shares_cpu = true;  // between calls, see cpu_sharing.h
 
   // How many more spins pass while somebody copies `bytes`, about; 0 where spinning never pays.
   std::uint32_t spins_copying(std::uint64_t bytes) const;
@@ -66,10 +67,11 @@ class LearnedTries {
     misses_ = 0;
     probe_every_ = kProbeEvery;
   }
-  void miss() {
+  // `dear`: it cost about as much as it could have saved, or more; then probes become rare.
+  void miss(bool dear = true) {
     if (misses_ < kPatience) {
       ++misses_;
-    } else if (probe_every_ < kProbeSeldom) {
+    } else if (dear && probe_every_ < kProbeSeldom) {
       probe_every_ *= 2;
     }
   }
@@ -77,7 +79,7 @@ class LearnedTries {
  private:
   static constexpr std::uint32_t kPatience = 3;
   static constexpr std::uint32_t kProbeEvery = 32;
-  static constexpr std::uint32_t kProbeSeldom = 1024;
+  static constexpr std::uint32_t kProbeSeldom = 256;
 
   std::uint32_t most_;
   bool learns_;

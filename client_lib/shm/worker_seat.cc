@@ -10,6 +10,8 @@ namespace slotring::shm {
 
 namespace {
 constexpr std::uint32_t kLooksBetweenChecks = 1024;
+// A worker is moved to another CPU seldom.
+constexpr std::uint32_t kLooksBetweenCpus = 16;
 }  // namespace
 
 Result<WorkerSeat> WorkerSeat::attach(int socket, std::string_view name, MonotonicNs deadline) {
@@ -62,7 +64,7 @@ std::optional<RunningCall> WorkerSeat::find_next(const Wanted* wanted) {
   if (reconsider_) [[unlikely]] {
     if (std::optional<RunningCall> call = try_refused(wanted)) return call;
   }
-  if (sharing_.due(last_started_)) [[unlikely]]
+  if (waiting_.budget().shares_cpu && sharing_.due(last_started_)) [[unlikely]]
     share_cpu();
   if (to_look_at_ == 0) take_bits();
   const std::uint32_t slots = segment().geometry().slots_per_worker;
@@ -190,13 +192,15 @@ std::optional<RunningCall> WorkerSeat::try_start(SlotIndex slot, const Wanted* w
 void WorkerSeat::share_cpu() {
   if (shared_) return;  // its threads wait for one another besides
   last_started_ = sharing_.between_calls(last_started_);
-  if (!sharing_.crowded() || last_started_ < next_spread_) return;
+  if (!sharing_.takes_part() || last_started_ < next_spread_) return;
   next_spread_ = last_started_ + CpuSharing::kBeatNs;
   spread(segment(), index());
 }
 
 void WorkerSeat::note_start(MonotonicNs now) {
+  sharing_.note_call(now - last_started_, now);
   last_started_ = now;
+  if (looks_ % kLooksBetweenCpus != 0) return;
   std::atomic<std::uint32_t>& shown = segment().seat(index()).cpu;
   const std::uint32_t cpu = current_cpu().value_or(~0u) + 1;
   if (shown.load(std::memory_order_relaxed) != cpu) shown.store(cpu, std::memory_order_relaxed);
@@ -242,7 +246,7 @@ Status WorkerSeat::reply(const RunningCall& call, wire::PayloadKind kind, std::u
   let_go(call, ErrorCategory::kNone);
   // The caller reads the reply, and writes as much as before for its next call.
   const std::uint64_t copied = bytes + call.payload.size();
-  if (copied >= kLongCopyBytes) waiting_.expect_copy(copied);
+  if (copied >= kLongCopyBytes && !sharing_.crowded()) waiting_.expect_copy(copied);
   return committed;
 }
 

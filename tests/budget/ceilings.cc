@@ -13,13 +13,13 @@ namespace {
 // that buys. Both builds have lines of their own, since the assertions of the development one cost.
 constexpr Ceiling kCeilings[] = {
 #ifdef NDEBUG
-    {kClientCall, 2793, 2},  {kClientClaim, 825, 1}, {kClientWrite, 148, 0},
-    {kClientSubmit, 605, 0}, {kClientRead, 754, 1},  {kClientRelease, 215, 0},
-    {kSeatCall, 1154, 2},    {kPythonCall, 2752, 2},
+    {kClientCall, 2756, 2},  {kClientClaim, 848, 1}, {kClientWrite, 155, 0},
+    {kClientSubmit, 519, 0}, {kClientRead, 768, 1},  {kClientRelease, 221, 0},
+    {kSeatCall, 1123, 2},    {kPythonCall, 2721, 2},
 #else
-    {kClientCall, 2997, 2},  {kClientClaim, 848, 1}, {kClientWrite, 168, 0},
-    {kClientSubmit, 630, 0}, {kClientRead, 811, 1},  {kClientRelease, 303, 0},
-    {kSeatCall, 1343, 2},    {kPythonCall, 2926, 2},
+    {kClientCall, 2980, 2},  {kClientClaim, 870, 1}, {kClientWrite, 174, 0},
+    {kClientSubmit, 562, 0}, {kClientRead, 828, 1},  {kClientRelease, 309, 0},
+    {kSeatCall, 1318, 2},    {kPythonCall, 2902, 2},
 #endif
 };
 

@@ -46,7 +46,7 @@ class AsyncCalls;
 // How a thread waits for a reply before it sleeps; see docs/configuration.md, `waiting`.
 enum class Waiting : std::uint8_t {
   kBalanced = 0,  // spins and yields for as long as that pays, which it learns
-  kLatency = 1,   // spins for ten times as long, whether it pays or not
+  kLatency = 1,   // spins for ten times as long, whether it pays or not, and takes no turns
   kFrugal = 2,    // hardly spins
 };
 

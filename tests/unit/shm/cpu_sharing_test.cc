@@ -30,8 +30,10 @@ class CpuSharingTest : public ::testing::Test {
   // Calls of `each` for so long; how often the CPU was given up.
   int yields_of(CpuSharing& sharing, MonotonicNs each, MonotonicNs time) {
     const int before = machine.yields;
-    for (const MonotonicNs end = machine.now + time; machine.now < end; machine.now += each) {
+    for (const MonotonicNs end = machine.now + time; machine.now < end;) {
       if (sharing.due(machine.now)) sharing.between_calls(machine.now);
+      machine.now += each;
+      sharing.note_call(each, machine.now);
     }
     return machine.yields - before;
   }
@@ -44,7 +46,7 @@ constexpr MonotonicNs kSecond = 1'000'000'000;
 
 TEST_F(CpuSharingTest, OfOneThatIsAloneAsksEverMoreSeldom) {
   CpuSharing sharing(Part::kClient, calls());
-  EXPECT_LE(yields_of(sharing, 1'000, kSecond / 10), 8);
+  EXPECT_LE(yields_of(sharing, 1'000, kSecond / 10), 12);
   EXPECT_LE(yields_of(sharing, 1'000, kSecond), 11);
   EXPECT_FALSE(sharing.crowded());
 }
@@ -81,11 +83,40 @@ TEST_F(CpuSharingTest, IsCrowdedNoMoreWhenNobodyRanForAWhile) {
   EXPECT_FALSE(sharing.crowded());
 }
 
+TEST_F(CpuSharingTest, OfLongCallsOffersItsCpuSeldomAndLetsNobodyGoFirst) {
+  CpuSharing sharing(Part::kClient, calls());
+  machine.away = 20'000;
+  (void)yields_of(sharing, 100'000, kSecond / 100);
+  EXPECT_NEAR(yields_of(sharing, 100'000, kSecond / 10), 20, 2) << "every 5 ms";
+  EXPECT_TRUE(sharing.crowded());
+  EXPECT_FALSE(sharing.takes_part());
+}
+
+TEST_F(CpuSharingTest, KeepsItsPartWhenOneShortCallWaitedForItsTurn) {
+  CpuSharing sharing(Part::kClient, calls());
+  machine.away = 20'000;
+  (void)yields_of(sharing, 1'000, kSecond / 1000);
+  ASSERT_TRUE(sharing.takes_part());
+  sharing.note_call(700'000, machine.now);
+  EXPECT_TRUE(sharing.takes_part());
+  sharing.note_call(700'000, machine.now);
+  EXPECT_FALSE(sharing.takes_part());
+}
+
+TEST_F(CpuSharingTest, OfAThreadThatIsBoundToOneCpuHasNoPart) {
+  CpuSharing sharing(Part::kClient, calls());
+  machine.away = 20'000;
+  machine.cpus = 1;
+  (void)yields_of(sharing, 1'000, kSecond / 1000);
+  EXPECT_TRUE(sharing.crowded());
+  EXPECT_FALSE(sharing.takes_part());
+}
+
 TEST_F(CpuSharingTest, LooksAgainSoonAfterACallThatTookLong) {
   CpuSharing sharing(Part::kClient, calls());
   (void)yields_of(sharing, 1'000, kSecond);
-  sharing.took_long(machine.now);
-  EXPECT_FALSE(sharing.due(machine.now) && !sharing.crowded());
+  sharing.note_call(CpuSharing::kLongCallNs + 1, machine.now);
+  EXPECT_FALSE(sharing.due(machine.now));
   const int before = machine.yields;
   machine.now += CpuSharing::kClientTurnNs;
   ASSERT_TRUE(sharing.due(machine.now));
@@ -106,8 +137,7 @@ class CrowdedTest : public CpuSharingTest {
 
 TEST_F(CrowdedTest, OneWhosePartTheCpuHasGoesOn) {
   set_part(Part::kClient);
-  sharing_.took_long(machine.now);
-  EXPECT_EQ(sharing_.between_calls(machine.now - 1) + 1, machine.now);
+  sharing_.between_calls(machine.now);
   EXPECT_LE(machine.yields, 1) << "at most for the end of its turn";
 }
 

@@ -30,7 +30,15 @@ TEST(LearnedTries, AreLeftOutAfterAFewMissesButForProbesThatBecomeRare) {
   EXPECT_EQ(count_tries(tries, 32), 1);
   EXPECT_EQ(count_tries(tries, 64), 1);
   (void)count_tries(tries, 10'000);
-  EXPECT_EQ(count_tries(tries, 10 * 1024), 10);
+  EXPECT_EQ(count_tries(tries, 10 * 256), 10);
+}
+
+TEST(LearnedTries, AreProbedOftenWhereAMissIsCheap) {
+  LearnedTries tries(100);
+  for (int i = 0; i < 10'000; ++i) {
+    if (tries.next() > 0) tries.miss(/*dear=*/false);
+  }
+  EXPECT_EQ(count_tries(tries, 32), 1);
 }
 
 TEST(LearnedTries, AreSpentAgainWhenAProbeHits) {
@@ -78,6 +86,8 @@ TEST(WaitBudget, OfLatencyIsTenfoldAndAlwaysSpent) {
   const WaitBudget latency = wait_budget({.wake_ns = 20'000, .mode = WaitingMode::kLatency}, 2);
   EXPECT_NEAR(static_cast<double>(latency.spins), 10.0 * usual.spins, 10);
   EXPECT_FALSE(latency.learns);
+  EXPECT_TRUE(usual.shares_cpu);
+  EXPECT_FALSE(latency.shares_cpu) << "it takes no turns";
 }
 
 TEST(WaitBudget, OfFrugalityIsSmallAndNeverYields) {

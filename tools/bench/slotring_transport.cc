@@ -41,6 +41,7 @@ void write_config(const std::string& file, const std::string& folder,
     if (!pool.module_folder.empty()) {
       config << "python_path = [\"" << pool.module_folder << "\"]\n";
     }
+    config << pool.keys;
   }
 }
 

@@ -17,7 +17,8 @@ struct PoolShape {
   int workers = 1;
   std::string module = "bench_worker";  // in `module_folder`; empty: where the config lies
   std::string module_folder = {};
-  std::string job = {};  // for the module, in its environment
+  std::string job = {};   // for the module, in its environment
+  std::string keys = {};  // more lines of its table
 };
 
 // The program slotring-supervisor: `wanted` if it is not empty, else beside this program, where the

@@ -55,9 +55,9 @@ double quantile_of(int times, double quantile, const Body& body) {
 
 // Caller and worker on a CPU each; otherwise the kernel would decide what is measured.
 double time_of_calls(Client& client, pid_t worker) {
-  const bench::Seats seats = bench::choose_seats(bench::Placement::kSeparate);
-  bench::place(::getpid(), seats.client_cpu);
-  bench::place(worker, seats.server_cpu);
+  const bench::Seats seats = bench::choose_seats(bench::Placement::kSeparate, 1, 1);
+  bench::place(::getpid(), seats.client_cpu(0));
+  bench::place(worker, seats.server_cpu(0));
   const std::array<std::byte, 64> request{};
   const double p50 =
       quantile_of(kCalls, 0.5, [&] { (void)client.call("echo", Payload(request)).value(); });

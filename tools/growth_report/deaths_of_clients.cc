@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "client_lib/shm/reclaim.h"
+#include "tools/bench/process_usage.h"
 #include "tools/growth_report/figures.h"
 #include "tools/growth_report/real_pool.h"
 #include "tools/growth_report/simulated_pool.h"
@@ -42,7 +43,7 @@ Cost cost_of_deaths(Mourners& mourners, int count) {
     throw Exception(Error{ErrorCode::kInternal, "not every client holds a slot"});
   }
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
-  const double cpu_before = bench::cpu_seconds(mourners.pool.supervisor());
+  const double cpu_before = bench::usage_of(mourners.pool.supervisor()).cpu_seconds;
   const shm::MonotonicNs begin = shm::monotonic_now();
   clients.kill();
   while (mourners.observed.held_slots() > 0 || mourners.observed.clients() > 0) {
@@ -53,7 +54,8 @@ Cost cost_of_deaths(Mourners& mourners, int count) {
     std::this_thread::sleep_for(std::chrono::microseconds(200));
   }
   const double ns = static_cast<double>(shm::monotonic_now() - begin);
-  return {ns / count, (bench::cpu_seconds(mourners.pool.supervisor()) - cpu_before) * 1e9 / count};
+  return {ns / count,
+          (bench::usage_of(mourners.pool.supervisor()).cpu_seconds - cpu_before) * 1e9 / count};
 }
 
 Series by_slots() {

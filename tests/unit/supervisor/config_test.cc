@@ -237,6 +237,17 @@ TEST(Config, AProfileMayHaveThreadsOnlyWhereItUsesThem) {
   EXPECT_NE(useless.errors[0].message.find("no effect with profile"), std::string::npos);
 }
 
+TEST(Config, WaitingIsOneOfThreeModes) {
+  const auto waiting = [](const std::string& lines) {
+    return parse_config("[pool.p]\nmodule = \"m\"\n" + lines, "/c.toml");
+  };
+  using layout::WaitingMode;
+  EXPECT_EQ(waiting("").config.pools[0].waiting, WaitingMode::kBalanced);
+  EXPECT_EQ(waiting("waiting = \"latency\"").config.pools[0].waiting, WaitingMode::kLatency);
+  EXPECT_EQ(waiting("waiting = \"frugal\"").config.pools[0].waiting, WaitingMode::kFrugal);
+  EXPECT_FALSE(waiting("waiting = \"eager\"").ok());
+}
+
 TEST(Config, APoolIsStartedFromATemplateThatPreloadsModules) {
   EXPECT_FALSE(parse_pool("").config.pools[0].forks());
   const ConfigReading reading =

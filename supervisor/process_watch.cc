@@ -80,6 +80,7 @@ int reap_group(int pidfd, pid_t pid) {
 void kill_and_reap(pid_t pid) {
   assert(pid > 1);
   ::kill(-pid, SIGKILL);
+  ::kill(pid, SIGKILL);  // also where it leads no group
   while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
   }
 }

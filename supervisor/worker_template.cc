@@ -209,7 +209,11 @@ void WorkerTemplate::on_refused(const Error& why) {
 void WorkerTemplate::send_next() {
   while (process_ && process_->ready && process_->socket.active() && !ordered_ &&
          !requests_.empty()) {
-    if (Status sent = send_order(requests_.front()); !sent) answer(sent.error());
+    const Status sent = send_order(requests_.front());
+    if (sent) continue;
+    // It is gone, and on_exit() follows: who waits gets the next one.
+    if (sent.error().code == ErrorCode::kWorkerUnavailable) return;
+    answer(sent.error());
   }
 }
 

@@ -5,13 +5,11 @@
 //
 // What it forks is a child of this process, as what launcher.h launches is: so nothing else differs
 // between the two. Guarantees:
-//   - Killed or stopped at any instruction, it leaves no process behind: what it has forked stays
-//   in
-//     its process group until this process has taken it out, and the group ends with it.
-//   - Each request is answered once, unless it is withdrawn. What a template was just asked for
-//   when
-//     it died is answered with an error, and everything when it dies before it is ready; the rest
-//     waits for the next template.
+//   - Killed or stopped at any instruction, it leaves no process behind. What it has forked stays
+//     in its process group until this process has taken it out, and the group ends with it.
+//   - Each request is answered once, unless it is withdrawn. When it dies, what it was just asked
+//     for, and everything where it was not ready, is answered with an error; the rest waits for the
+//     next template.
 //   - Nothing waits for a template: one that hangs costs those that asked it their start_timeout.
 // Belongs to the thread of the io_context.
 

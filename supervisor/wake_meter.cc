@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
-#include <system_error>
+#include <exception>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -45,9 +45,17 @@ std::pair<int, int> two_cpus() {
 class WakeMeter {
  public:
   MonotonicNs run() {
+    took_.reserve(kRounds);
     const auto [one, other] = two_cpus();
     std::thread partner([this, cpu = other] { answer(cpu); });
-    std::thread asker([this, cpu = one] { ask(cpu); });
+    std::thread asker;
+    try {
+      asker = std::thread([this, cpu = one] { ask(cpu); });
+    } catch (...) {
+      pass_on(kEnd);
+      partner.join();
+      throw;
+    }
     asker.join();
     partner.join();
     // Whatever else runs here makes it longer, never shorter.
@@ -100,7 +108,7 @@ std::uint32_t measure() {
   try {
     return static_cast<std::uint32_t>(
         std::clamp<MonotonicNs>(WakeMeter().run(), shm::kLeastWakeNs, shm::kMostWakeNs));
-  } catch (const std::system_error&) {  // no thread
+  } catch (const std::exception&) {  // no thread, or no memory for one
     return 0;
   }
 }

@@ -33,7 +33,7 @@ class AdaptiveWait {
   bool wait(Done done, Sleep sleep, MonotonicNs deadline) {
     const std::uint32_t longer = std::exchange(copy_spins_, 0);
     if (done()) return true;  // which says nothing of any means
-    if (spin(longer, done) || yield(done)) return true;
+    if (spin(longer, done, deadline) || yield(done)) return true;
     for (;;) {
       if (has_passed(deadline)) return false;
       sleep();
@@ -42,8 +42,11 @@ class AdaptiveWait {
   }
 
  private:
+  // A long spin, of the mode latency or for a copy, ends at the deadline.
+  static constexpr std::uint32_t kSpinsBetweenClocks = 1024;
+
   template <class Done>
-  bool spin(std::uint32_t longer, Done done) {
+  bool spin(std::uint32_t longer, Done done, MonotonicNs deadline) {
     std::uint32_t most = spins_.next();
     if (most == 0) return false;
     most += longer;
@@ -53,6 +56,7 @@ class AdaptiveWait {
         spins_.hit();
         return true;
       }
+      if (i % kSpinsBetweenClocks == kSpinsBetweenClocks - 1 && has_passed(deadline)) return false;
     }
     spins_.miss();
     return false;

@@ -67,10 +67,14 @@ MonotonicNs CpuSharing::end_turn() {
 }
 
 MonotonicNs CpuSharing::let_others_go_first(MonotonicNs now) {
-  for (int i = 0; i < kMostLetGoFirst; ++i) {
+  MonotonicNs all = 0;
+  for (int i = 0; i < kMostLetGoFirst && all < kSliceNs; ++i) {
     const std::optional<std::uint32_t> cpu = calls_.cpu();
     if (!cpu || part_of(*cpu, now) == part_) break;
-    if (give_up(now) < kNobodyRanNs) break;
+    const MonotonicNs away = give_up(now);
+    if (away < kNobodyRanNs) break;
+    // Who takes no turns, but a whole slice, is not let go first again.
+    all += away;
   }
   return now;
 }

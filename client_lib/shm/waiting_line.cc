@@ -168,7 +168,8 @@ void WaitingLine::wake_all() const {
       return seen;
     });
     // Also who was woken before: the waker may have died before it told. Nobody sleeps at a vacant
-    // place; there may be thousands, and each would cost a system call.
+    // place, or, where somebody died or scribbled, not for longer than until its next look by
+    // itself; there may be thousands, and each would cost a system call.
     if (before.state != WaiterState::kVacant) wake(waiter, before);
   }
 }

@@ -11,7 +11,7 @@ namespace slotring::shm {
 namespace {
 constexpr std::uint32_t kLooksBetweenChecks = 1024;
 // A worker is moved to another CPU seldom.
-constexpr std::uint32_t kLooksBetweenCpus = 16;
+constexpr std::uint32_t kStartsBetweenCpus = 16;
 }  // namespace
 
 Result<WorkerSeat> WorkerSeat::attach(int socket, std::string_view name, MonotonicNs deadline) {
@@ -200,7 +200,7 @@ void WorkerSeat::share_cpu() {
 void WorkerSeat::note_start(MonotonicNs now) {
   sharing_.note_call(now - last_started_, now);
   last_started_ = now;
-  if (looks_ % kLooksBetweenCpus != 0) return;
+  if (starts_++ % kStartsBetweenCpus != 0) return;
   std::atomic<std::uint32_t>& shown = segment().seat(index()).cpu;
   const std::uint32_t cpu = current_cpu().value_or(~0u) + 1;
   if (shown.load(std::memory_order_relaxed) != cpu) shown.store(cpu, std::memory_order_relaxed);

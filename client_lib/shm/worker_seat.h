@@ -186,6 +186,7 @@ class WorkerSeat {
   std::vector<SlotIndex> refused_;  // requested, and not wanted when they were looked at
   bool reconsider_ = false;
   std::uint32_t looks_ = 0;
+  std::uint32_t starts_ = 0;
   AdaptiveWait waiting_;
   AdaptiveWait waiting_for_caller_;
   std::uint32_t

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 namespace slotring::shm {
 
@@ -44,9 +45,11 @@ void spread(const ControlSegment& segment, SeatIndex seat) {
   cpu_set_t there;
   CPU_ZERO(&there);
   CPU_SET(*cpu, &there);
-  if (::sched_setaffinity(0, sizeof(there), &there) == 0) {
-    ::sched_setaffinity(0, sizeof(usable), &usable);
-  }
+  if (::sched_setaffinity(0, sizeof(there), &there) != 0) return;
+  if (::sched_setaffinity(0, sizeof(usable), &usable) == 0) return;
+  // The CPUs that it may use have changed meanwhile: whichever there are.
+  std::memset(&usable, 0xFF, sizeof(usable));
+  ::sched_setaffinity(0, sizeof(usable), &usable);
 }
 
 }  // namespace slotring::shm

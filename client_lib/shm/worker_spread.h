@@ -3,7 +3,8 @@
 // A client is fast only with a worker on a CPU that is not its own (cpu_sharing.h). The kernel
 // spreads processes by how many there are on each CPU, whatever they are: it leaves all workers on
 // one, and the clients there have none to call. A worker moves itself then: it binds its thread to
-// a CPU with fewer workers, and frees it again at once. The kernel may move it back.
+// a CPU with fewer workers, and frees it again at once. The kernel may move it back. From then on
+// its affinity is what it was then, also where its cpuset grows later.
 
 #ifndef SLOTRING_CLIENT_LIB_SHM_WORKER_SPREAD_H_
 #define SLOTRING_CLIENT_LIB_SHM_WORKER_SPREAD_H_

@@ -149,6 +149,13 @@ TEST_F(CrowdedTest, OneWhosePartItHasNotLetsOthersGoFirstAFewTimes) {
   EXPECT_LE(machine.yields, 9);
 }
 
+TEST_F(CrowdedTest, OneThatMetAWholeSliceLetsNobodyGoFirstAgain) {
+  machine.away = 10'000'000;
+  set_part(Part::kWorker);
+  sharing_.between_calls(machine.now);
+  EXPECT_LE(machine.yields, 2);
+}
+
 TEST_F(CrowdedTest, OneWhomNobodyWantsToGoFirstGoesOn) {
   set_part(Part::kWorker);
   machine.away = 400;

@@ -14,6 +14,8 @@ namespace {
 // Where it could not be measured: what it is on common machines.
 constexpr std::uint32_t kUsualWakeNs = 20'000;
 constexpr std::uint32_t kYields = 4;
+// Who sleeps is late with what the peer waits for next, and has that one sleep, too.
+constexpr std::uint32_t kWakesSaved = 2;
 // Latency: what is waited for comes mostly within this many times a sleep and a wake.
 constexpr std::uint32_t kLatencyFactor = 10;
 // Frugal: as long as a hot worker takes for a trivial call.
@@ -64,7 +66,7 @@ WaitBudget wait_budget(const WaitingTerms& terms, std::uint32_t cpus) {
   WaitBudget budget{.yields = kYields};
   budget.worth_ns =
       terms.wake_ns == 0 ? kUsualWakeNs : std::clamp(terms.wake_ns, kLeastWakeNs, kMostWakeNs);
-  std::uint64_t spin_ns = budget.worth_ns;
+  std::uint64_t spin_ns = kWakesSaved * budget.worth_ns;
   if (terms.mode == WaitingMode::kLatency) {
     spin_ns *= kLatencyFactor;
     budget.learns = false;

@@ -3,9 +3,9 @@
 // Spinning pays when the peer runs on another CPU and answers sooner than a sleep and a wake would
 // take; yielding pays when it is runnable on this CPU. Neither can be known, so both are learned, a
 // wait at a time: a means that failed a few times in a row is left out, but for a probe now and
-// then, ever more seldom. A means is tried for at most about what it saves (a sleep and a wake),
-// which bounds the loss to a factor of two. Source: Karlin, Manasse, McGeoch, Owicki, "Competitive
-// randomized algorithms for nonuniform problems", SODA 1990.
+// then, ever more seldom. A means is tried for at most about what it saves (a sleep and a wake, and
+// the peer's, which waits longer then), which bounds the loss to a factor of two. Source: Karlin,
+// Manasse, McGeoch, Owicki, "Competitive randomized algorithms for nonuniform problems", SODA 1990.
 //
 // What a sleep and a wake cost is measured by the supervisor, and written into the segment's
 // header. Where only one CPU can run at a time (cpu_allowance.h), nothing is spent on spinning. See

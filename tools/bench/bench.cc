@@ -53,6 +53,7 @@ constexpr Variant kVariants[] = {
     {"bare-python", "spinning on shared memory, a Python function serves", Kind::kBarePython, 1, 1},
     {"socket", "Unix socket, 1 client, 1 Python server", Kind::kSocket, 1, 1},
     {"hot-8x2", "Slotring, 8 clients, 2 workers", Kind::kSlotring, 8, 2},
+    {"hot-4x4", "Slotring, 4 clients, 4 workers", Kind::kSlotring, 4, 4},
     {"socket-8x2", "Unix socket, 8 clients, 2 Python servers", Kind::kSocket, 8, 2},
     {"large", "Slotring, 1 MiB in place", Kind::kInPlace, 1, 1, kMiB},
     {"bare-large", "the same bytes on shared memory, C++ both ends", Kind::kBareInPlace, 1, 1,

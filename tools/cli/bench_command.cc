@@ -40,6 +40,7 @@ constexpr char kFooter[] =
     "              tree only: its extension is not installed; skipped where that is absent\n"
     "  socket      Unix stream socket to a plain Python server\n"
     "  hot-8x2     Slotring: 8 client processes, 2 workers\n"
+    "  hot-4x4     Slotring: 4 client processes, 4 workers\n"
     "  socket-8x2  Unix stream sockets: 8 client processes, 2 Python servers\n"
     "  large       Slotring: 1 MiB, written into the slot and read there\n"
     "  bare-large  two C++ processes that touch the same bytes on shared memory\n"

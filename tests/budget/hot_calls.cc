@@ -91,18 +91,14 @@ bool serve_often(const LocalPool& pool) {
 
 // By the clock of a process in single steps every call takes long: it would offer its CPU to others
 // after each.
-void take_no_turns(const LocalPool& pool) {
-  const layout::WaitingTerms terms{.mode = layout::WaitingMode::kLatency};
-  pool.segment().header().waiting = terms.pack();
-}
+constexpr layout::WaitingTerms kTakesNoTurns{.mode = layout::WaitingMode::kLatency};
 
 struct OneSeat {
   OneSeat() {
     pool.publish_all();
     pool.intern("echo");
-    take_no_turns(pool);
   }
-  LocalPool pool;
+  LocalPool pool{small_geometry(), kTakesNoTurns};
 };
 
 // What the marked parts cost, beyond the marks themselves, which are the first part.
@@ -192,8 +188,7 @@ std::vector<Measured> measure_seat() {
 }
 
 std::vector<Measured> measure_python(std::string& runtime) {
-  const LocalPool pool;
-  take_no_turns(pool);
+  const LocalPool pool(small_geometry(), kTakesNoTurns);
   const auto client = pool.client();
   PythonWorker worker(pool, "import slotring\n\n@slotring.handler\ndef echo(r):\n    return r\n");
   runtime = worker.runtime();

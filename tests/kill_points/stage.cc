@@ -21,6 +21,8 @@ constexpr std::uint16_t kWaiting = 3;
 constexpr std::uint16_t kOtherDead = 4;
 constexpr std::uint16_t kNewcomer = 5;
 constexpr std::string_view kForLater = "for later";
+// One round of a spin is a point like the next: a short one has them all.
+constexpr layout::WaitingTerms kShortSpins{.wake_ns = shm::kLeastWakeNs};
 
 bool send(Lease& lease, std::string_view text) {
   const auto space = lease.request(text.size());
@@ -37,7 +39,7 @@ void serve_all(shm::WorkerSeat& seat) {
 
 Stage::Stage(const Experiment& experiment)
     : experiment_(experiment),
-      pool_(small_geometry(2, kOperatedSlots)),
+      pool_(small_geometry(2, kOperatedSlots), kShortSpins),
       bystander_(pool_.client(kBystander)),
       other_worker_(pool_.worker(1)),
       peers_(pool_),

@@ -38,12 +38,15 @@ inline void await_sleepers(const shm::WaitingLine& line, const std::atomic<bool>
 
 class LocalPool {
  public:
-  explicit LocalPool(const layout::Geometry& geometry = small_geometry())
+  explicit LocalPool(const layout::Geometry& geometry = small_geometry(),
+                     const layout::WaitingTerms& waiting = {})
       : segment_(std::make_shared<shm::ControlSegment>(
             shm::ControlSegment::create("local", geometry).value())),
         requests_(data_memory("test-request", geometry)),
         replies_(data_memory("test-reply", geometry)),
-        pool_(*segment_) {}
+        pool_(*segment_) {
+    segment_->header().waiting = waiting.pack();
+  }
 
   const shm::ControlSegment& segment() const { return *segment_; }
   const shm::SlotPool& pool() const { return pool_; }

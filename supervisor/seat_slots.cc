@@ -88,8 +88,7 @@ void Seat::bury(bool last) {
   const std::unique_ptr<WorkerProcess> dead = std::move(worker_);
   set_word(last ? SeatState::kRetired : SeatState::kLost);
   const int status = reap_group(dead->life.fd(), dead->pid);
-  dead->output->finish();
-  dead->error_output->finish();
+  dead->finish_output();
   shm::write_obituary(pool_.memory.segment(), index_, generation_, dead->pid, status,
                       dead->error_output->tail(), verdict_);
   const std::uint32_t lost = walk_slots(last);

@@ -4,25 +4,6 @@
 
 namespace slotring::supervisor {
 
-Status WorkerProcess::watch_output(boost::asio::io_context& io, shm::UniqueFd out,
-                                   shm::UniqueFd err) {
-  Result<std::unique_ptr<LogPipe>> out_pipe = LogPipe::start(io, std::move(out), log);
-  if (!out_pipe) return std::move(out_pipe).error();
-  Result<std::unique_ptr<LogPipe>> err_pipe = LogPipe::start(io, std::move(err), log);
-  if (!err_pipe) return std::move(err_pipe).error();
-  output = *std::move(out_pipe);
-  error_output = *std::move(err_pipe);
-  return Done{};
-}
-
-Status WorkerProcess::watch_life(boost::asio::io_context& io, shm::UniqueFd pidfd,
-                                 Callback on_exit) {
-  Result<ReadableWatch> watch = ReadableWatch::start(io, std::move(pidfd), std::move(on_exit));
-  if (!watch) return std::move(watch).error();
-  life = *std::move(watch);
-  return Done{};
-}
-
 std::vector<std::string> worker_arguments(const PoolConfig& config, shm::SeatIndex seat) {
   const double orphan_timeout_s = static_cast<double>(config.orphan_timeout.count()) / 1000;
   std::vector<std::string> arguments = {

@@ -10,29 +10,16 @@
 #include <string>
 #include <vector>
 
-#include <boost/asio/io_context.hpp>
-
 #include "supervisor/config.h"
-#include "supervisor/event_watch.h"
 #include "supervisor/launcher.h"
-#include "supervisor/log_lines.h"
+#include "supervisor/watched_process.h"
 #include "supervisor/worker_link.h"
 
 namespace slotring::supervisor {
 
-struct WorkerProcess {
-  pid_t pid = -1;
+struct WorkerProcess : WatchedProcess {
   std::uint64_t start_time = 0;
-  Log log;
-  ReadableWatch life;  // its pidfd
   std::unique_ptr<WorkerLink> link;
-  std::unique_ptr<LogPipe> output;
-  std::unique_ptr<LogPipe> error_output;
-
-  // Logs what comes through these. Errors: SYSTEM_LIMIT, OUT_OF_MEMORY.
-  Status watch_output(boost::asio::io_context& io, shm::UniqueFd out, shm::UniqueFd err);
-  // Calls back when it has ended. Errors: as above.
-  Status watch_life(boost::asio::io_context& io, shm::UniqueFd pidfd, Callback on_exit);
 };
 
 // The arguments of a worker of this pool for this seat, as slotring/worker.py takes them;

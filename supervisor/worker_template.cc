@@ -65,25 +65,17 @@ Status WorkerTemplate::take_on(LaunchedProcess launched) {
   process_->pid = launched.pid;
   process_->log = pool_.log_output.make_log(pool_.config.name + "/template[" +
                                             std::to_string(launched.pid) + "]");
-  const auto log_lines = [this](shm::UniqueFd pipe, std::unique_ptr<LogPipe>& into) -> Status {
-    Result<std::unique_ptr<LogPipe>> started =
-        LogPipe::start(pool_.io, std::move(pipe), process_->log);
-    if (!started) return std::move(started).error();
-    into = *std::move(started);
-    return Done{};
-  };
-  if (Status out = log_lines(std::move(launched.output), process_->output); !out) return out;
-  if (Status err = log_lines(std::move(launched.error_output), process_->error_output); !err) {
-    return err;
+  if (Status output = process_->watch_output(pool_.io, std::move(launched.output),
+                                             std::move(launched.error_output));
+      !output) {
+    return output;
   }
   Result<ReadableWatch> socket =
       ReadableWatch::start(pool_.io, std::move(launched.socket), [this] { on_readable(); });
   if (!socket) return std::move(socket).error();
   process_->socket = *std::move(socket);
-  Result<ReadableWatch> life =
-      ReadableWatch::start(pool_.io, std::move(launched.pidfd), [this] { on_exit(); });
-  if (!life) return std::move(life).error();
-  process_->life = *std::move(life);
+  Status life = process_->watch_life(pool_.io, std::move(launched.pidfd), [this] { on_exit(); });
+  if (!life) return life;
   process_->log->info("started: importing {}", counted(pool_.config.preload.size(), "module"));
   return Done{};
 }
@@ -249,8 +241,7 @@ void WorkerTemplate::on_exit() {
   const std::unique_ptr<Process> dead = std::move(process_);
   timer_.cancel();
   const std::string how = describe_wait_status(reap(*dead));
-  dead->output->finish();
-  dead->error_output->finish();
+  dead->finish_output();
   dead->log->log(stopping_ ? spdlog::level::info : spdlog::level::warn, "{}", how);
   if (stopping_) return pool_.on_stopped();
   const Error why{ErrorCode::kWorkerUnavailable, "the template " + how};

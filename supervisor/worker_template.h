@@ -31,8 +31,8 @@
 #include "supervisor/config.h"
 #include "supervisor/event_watch.h"
 #include "supervisor/launcher.h"
-#include "supervisor/log_lines.h"
 #include "supervisor/restart_policy.h"
+#include "supervisor/watched_process.h"
 
 namespace slotring::supervisor {
 
@@ -72,13 +72,8 @@ class WorkerTemplate {
 
  private:
   using Clock = RestartPolicy::Clock;
-  struct Process {
-    pid_t pid = -1;
-    Log log;
-    ReadableWatch life;
+  struct Process : WatchedProcess {
     ReadableWatch socket;
-    std::unique_ptr<LogPipe> output;
-    std::unique_ptr<LogPipe> error_output;
     bool ready = false;
     bool given_up = false;                   // who asked has been told why, or waits no longer
     Clock::time_point since = Clock::now();  // started or, if ready, became so

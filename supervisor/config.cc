@@ -52,9 +52,8 @@ class ConfigParser {
     table.read_choice("level", log.level, {"trace", "debug", "info", "warning", "error"});
     table.read_text("file", log.file);
     if (!log.file.empty()) log.file = placed(folder_, log.file);
-    std::string format = "text";
-    table.read_choice("format", format, {"text", "json"});
-    log.format = format == "json" ? LogFormat::kJson : LogFormat::kText;
+    table.read_choice<LogFormat>("format", log.format,
+                                 {{"text", LogFormat::kText}, {"json", LogFormat::kJson}});
     table.finish();
   }
 

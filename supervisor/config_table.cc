@@ -150,7 +150,7 @@ void ConfigTable::read_text(std::string_view key, std::string& into) {
 }
 
 void ConfigTable::read_choice(std::string_view key, std::string& into,
-                              std::initializer_list<std::string_view> allowed) {
+                              const std::vector<std::string_view>& allowed) {
   const toml::node* node = find(key);
   if (node == nullptr) return;
   const std::optional<std::string> text = node->value_exact<std::string>();

@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <toml++/toml.h>
@@ -43,7 +44,19 @@ class ConfigTable {
 
   void read_text(std::string_view key, std::string& into);  // not empty
   void read_choice(std::string_view key, std::string& into,
-                   std::initializer_list<std::string_view> allowed);
+                   const std::vector<std::string_view>& allowed);
+  // The same of a text that stands for a value.
+  template <class Value>
+  void read_choice(std::string_view key, Value& into,
+                   std::initializer_list<std::pair<std::string_view, Value>> allowed) {
+    std::vector<std::string_view> texts;
+    for (const auto& [text, value] : allowed) texts.push_back(text);
+    std::string chosen;
+    read_choice(key, chosen, texts);
+    for (const auto& [text, value] : allowed) {
+      if (text == chosen) into = value;
+    }
+  }
   void read_texts(std::string_view key, std::vector<std::string>& into);
   void read_text_map(std::string_view key, std::map<std::string, std::string>& into);
   void read_flag(std::string_view key, bool& into);

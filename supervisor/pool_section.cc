@@ -186,12 +186,10 @@ void PoolSection::read_sessions(const std::vector<PoolConfig>& others) {
     table_.report_value(*table_.find("session_store"), "session_store",
                         "\"memory\" or \"sqlite:PATH\"");
   }
-  std::string mode = "queue";
-  table_.read_choice("session_mode", mode, {"hint", "queue", "fail"});
   using layout::SessionMode;
-  pool_.session_mode = mode == "hint"   ? SessionMode::kHint
-                       : mode == "fail" ? SessionMode::kFail
-                                        : SessionMode::kQueue;
+  table_.read_choice<SessionMode>(
+      "session_mode", pool_.session_mode,
+      {{"hint", SessionMode::kHint}, {"queue", SessionMode::kQueue}, {"fail", SessionMode::kFail}});
   table_.read_seconds_or_none("session_ttl_s", pool_.session_ttl, 0.1, kYearInSeconds);
   for (const char* key : {"session_store", "session_mode", "session_ttl_s"}) {
     if (pool_.max_sessions > 0 || !table_.has(key)) continue;
@@ -254,12 +252,11 @@ void PoolSection::read_profile() {
 }
 
 void PoolSection::read_waiting() {
-  std::string waiting = "balanced";
-  table_.read_choice("waiting", waiting, {"balanced", "latency", "frugal"});
   using layout::WaitingMode;
-  pool_.waiting = waiting == "latency"  ? WaitingMode::kLatency
-                  : waiting == "frugal" ? WaitingMode::kFrugal
-                                        : WaitingMode::kBalanced;
+  table_.read_choice<WaitingMode>("waiting", pool_.waiting,
+                                  {{"balanced", WaitingMode::kBalanced},
+                                   {"latency", WaitingMode::kLatency},
+                                   {"frugal", WaitingMode::kFrugal}});
 }
 
 void PoolSection::read_access(const std::vector<PoolConfig>& others) {

@@ -1,12 +1,10 @@
 #include "tools/growth_report/real_pool.h"
 
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <csignal>
-#include <filesystem>
 #include <optional>
 
 #include "client_lib/shm/memory.h"
@@ -20,12 +18,6 @@ namespace {
 constexpr std::chrono::seconds kPatience(60);
 // So many attach at once: the rest would only wait.
 constexpr int kAtOnce = 32;
-
-std::string make_folder(const std::string& within) {
-  std::string folder = within + "/pool-XXXXXX";
-  if (::mkdtemp(folder.data()) == nullptr) throw Exception(shm::system_error("mkdtemp", errno));
-  return folder;
-}
 
 int be_idle(const std::string& socket_path, bool with_a_slot, int report_to) {
   Result<Client> client = Client::attach(socket_path, {.name = "idle", .timeout = kPatience});
@@ -67,15 +59,8 @@ void IdleClients::kill() {
 }
 
 RealPool::RealPool(const RealPools& real, const std::vector<bench::PoolShape>& pools)
-    : folder_(make_folder(real.folder)) {
-  supervisor_ = std::make_unique<bench::OwnSupervisor>(real.supervisor, folder_, pools);
+    : supervisor_(real.supervisor, folder_.path(), pools) {
   for (const bench::PoolShape& pool : pools) (void)workers(pool.name);
-}
-
-RealPool::~RealPool() {
-  supervisor_.reset();
-  std::error_code ignored;
-  std::filesystem::remove_all(folder_, ignored);
 }
 
 Observed::Observed(const std::string& socket_path) {

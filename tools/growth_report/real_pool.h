@@ -11,6 +11,7 @@
 
 #include "client_lib/shm/attachment.h"
 #include "tools/bench/child_process.h"
+#include "tools/bench/scratch_folder.h"
 #include "tools/bench/slotring_transport.h"
 #include "tools/growth_report/figures.h"
 
@@ -33,17 +34,14 @@ class IdleClients {
 class RealPool {
  public:
   RealPool(const RealPools& real, const std::vector<bench::PoolShape>& pools);
-  ~RealPool();
-  RealPool(const RealPool&) = delete;
-  RealPool& operator=(const RealPool&) = delete;
 
-  std::string socket_path(const std::string& pool) const { return supervisor_->socket_path(pool); }
-  pid_t supervisor() const { return supervisor_->pid(); }
-  std::vector<pid_t> workers(const std::string& pool) { return supervisor_->await_workers(pool); }
+  std::string socket_path(const std::string& pool) const { return supervisor_.socket_path(pool); }
+  pid_t supervisor() const { return supervisor_.pid(); }
+  std::vector<pid_t> workers(const std::string& pool) { return supervisor_.await_workers(pool); }
 
  private:
-  std::string folder_;
-  std::unique_ptr<bench::OwnSupervisor> supervisor_;
+  bench::ScratchFolder folder_;
+  bench::OwnSupervisor supervisor_;
 };
 
 // A pool's memory, as anybody who may attach sees it.

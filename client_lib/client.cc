@@ -10,6 +10,11 @@ namespace slotring {
 
 using internal::ClientCore;
 using internal::deadline_after;
+using layout::WaitingMode;
+
+static_assert(static_cast<WaitingMode>(Waiting::kBalanced) == WaitingMode::kBalanced);
+static_assert(static_cast<WaitingMode>(Waiting::kLatency) == WaitingMode::kLatency);
+static_assert(static_cast<WaitingMode>(Waiting::kFrugal) == WaitingMode::kFrugal);
 
 Lease& Lease::operator=(Lease&& other) noexcept {
   if (this == &other) return *this;
@@ -84,8 +89,8 @@ Result<Client> Client::attach(std::string_view name_or_path, const AttachOptions
   const std::string name = options.name.empty() ? program_invocation_short_name : options.name;
   Result<shm::Attachment> joined = shm::attach(socket->get(), wire::Role::Client, name, deadline);
   if (!joined) return std::move(joined).error();
-  std::optional<layout::WaitingMode> waiting;
-  if (options.waiting) waiting = static_cast<layout::WaitingMode>(*options.waiting);
+  std::optional<WaitingMode> waiting;
+  if (options.waiting) waiting = static_cast<WaitingMode>(*options.waiting);
   auto core = std::make_shared<ClientCore>(*std::move(socket), *std::move(joined), path, waiting);
   if (Status usable = core->check_process(); !usable) return std::move(usable).error();
   if (options.breaker) core->set_breaker(*options.breaker);

@@ -71,13 +71,12 @@ WaitBudget wait_budget(const WaitingTerms& terms, std::uint32_t cpus) {
     spin_ns *= kLatencyFactor;
     budget.learns = false;
     budget.shares_cpu = false;
-    budget.yields = 0;  // a yield gives away what a spin would have seen
+    if (cpus > 1) budget.yields = 0;  // a yield gives away what a spin would have seen
   } else if (terms.mode == WaitingMode::kFrugal) {
     spin_ns /= kFrugalShare;
     budget.yields = 0;
   }
   if (cpus > 1) budget.spins = std::max(1u, spins_in(spin_ns));
-  if (cpus == 1 && terms.mode == WaitingMode::kLatency) budget.yields = kYields;
   return budget;
 }
 

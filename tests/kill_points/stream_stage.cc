@@ -241,24 +241,35 @@ class StreamStage {
     lease_.reset();
     record.expect(eventually([&] { return pool_.segment().busy_slots(0) == 0; }),
                   "slots did not come back");
-    if (record.damage().empty()) check_slots(record);
-    stop_.store(true);
-    seat_->interrupt();
-    record.expect(worker_->join().empty(), worker_->join());
+    stop_worker(record);  // it may have freed a slot, and not yet offered the hint
+    if (!record.damage().empty()) return record.damage();
+    check_hints(record);
+    serve_on_seat();
+    check_calls(record);
+    stop_worker(record);
     return record.damage();
   }
 
  private:
   void start_worker() {
     seat_.emplace(pool_.worker(0));
+    serve_on_seat();
+  }
+  void serve_on_seat() {
+    stop_.store(false);
     worker_.emplace([this](Record& record) {
       serve(*seat_, record, experiment_.repeats_items, [this](int) { return stop_.load(); });
     });
   }
+  void stop_worker(Record& record) {
+    stop_.store(true);
+    seat_->interrupt();
+    record.expect(worker_->join().empty(), worker_->join());
+  }
   bool may_be_lost(const Error& error) const {
     return experiment_.victim == Victim::kWorker && error.code == ErrorCode::kWorkerLost;
   }
-  void check_slots(Record& record) {
+  void check_hints(Record& record) {
     std::vector<shm::Claim> claims;
     while (const auto claim = pool_.pool().try_claim(kNewcomer)) claims.push_back(*claim);
     record.expect(claims.size() == kSlots, std::to_string(claims.size()) + " of " +
@@ -268,6 +279,8 @@ class StreamStage {
       record.expect(pool_.pool().try_release(claim.slot, claim.word, shm::Actor::kClient),
                     "a claimed slot has another owner");
     }
+  }
+  void check_calls(Record& record) {
     std::vector<Lease> leases;
     for (std::uint32_t i = 0; i < kSlots; ++i) {
       leases.push_back(submit(*bystander_, std::to_string(i)).value());

@@ -1,6 +1,11 @@
 // Streams and tools through a real pool: supervisor, client and Python worker.
 
+#include <unistd.h>
+
 #include <csignal>
+#include <cstring>
+#include <span>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -53,6 +58,21 @@ def shout(request, ctx):
         yield bytes(item).upper()
 
 @slotring.handler
+def pour(request):
+    item = bytearray(1 << 16)
+    for i in range(int(bytes(request))):
+        item[:8] = i.to_bytes(8, "little")
+        yield item
+
+@slotring.handler
+def swallow(request, ctx):
+    taken = 0
+    for item in ctx.incoming:
+        assert int.from_bytes(item[:8], "little") * len(item) == taken
+        taken += len(item)
+    return str(taken).encode()
+
+@slotring.handler
 def ask(request, ctx):
     return bytes(ctx.tools.search(request))
 )";
@@ -87,6 +107,60 @@ TEST(Streams, AGeneratorSeesThatItsCallerWantsNoMore) {
     ASSERT_TRUE(stream.next().value().has_value());
   }
   EXPECT_EQ(client.call("how_it_ended", "").value().text(), "GeneratorExit");
+}
+
+constexpr std::uint64_t kLargeItem = 1 << 16;
+
+// Of `items` numbered ones, of 64 KiB each.
+void read_large_stream(Client& client, std::uint64_t items) {
+  std::uint64_t read = 0;
+  Stream stream = client.stream("pour", std::to_string(items)).value();
+  for (const ReplyView& item : stream) {
+    std::uint64_t number = 0;
+    ASSERT_EQ(item.bytes.size(), kLargeItem);
+    std::memcpy(&number, item.bytes.data(), sizeof(number));
+    ASSERT_EQ(number, read++);
+  }
+  EXPECT_TRUE(stream.status().ok());
+  EXPECT_EQ(read, items);
+}
+
+void write_large_stream(Client& client, std::uint64_t items) {
+  Stream stream = client.stream("swallow", "").value();
+  std::vector<std::uint64_t> item(kLargeItem / sizeof(std::uint64_t));
+  for (std::uint64_t i = 0; i < items; ++i) {
+    item[0] = i;
+    stream.write(std::as_bytes(std::span(item))).value();
+  }
+  stream.finish_writing().value();
+  EXPECT_EQ(stream.finish().value().text(), std::to_string(items * kLargeItem));
+}
+
+// The most memory that a process ever had, shared memory with it, in bytes.
+std::uint64_t peak_memory(pid_t process) {
+  std::istringstream status(read_file("/proc/" + std::to_string(process) + "/status"));
+  std::string key;
+  std::uint64_t kib = 0;
+  while (status >> key && key != "VmHWM:") continue;
+  status >> kib;
+  return kib << 10;
+}
+
+TEST(Streams, AGibibyteEachWayThroughAWindowOfAMebibyteTakesNoMoreMemory) {
+  SupervisedPool pool(kModule);
+  Client client = pool.attach();
+  const pid_t worker = SupervisedPool::worker_of(client);
+  const auto both_ways = [&](int items) {
+    read_large_stream(client, static_cast<std::uint64_t>(items));
+    write_large_stream(client, static_cast<std::uint64_t>(items));
+  };
+  both_ways(64);  // four windows
+  const std::uint64_t before = peak_memory(::getpid()), workers_before = peak_memory(worker);
+  ASSERT_GT(workers_before, 0u);
+  both_ways(effort(16'384));
+  if (kInstrumented) return;  // AddressSanitizer keeps what was freed
+  EXPECT_LT(peak_memory(::getpid()), before + (std::uint64_t{2} << 20));
+  EXPECT_LT(peak_memory(worker), workers_before + (std::uint64_t{2} << 20));
 }
 
 TEST(Streams, AnErrorComesAfterTheItemsBeforeIt) {

@@ -18,7 +18,7 @@ class AdaptiveWait {
  public:
   explicit AdaptiveWait(const WaitBudget& budget)
       : budget_(budget),
-        spins_(budget_.spins, budget_.learns),
+        spins_(budget_.spins, budget_.learns, budget_.probe_spins),
         yields_(budget_.yields, budget_.learns) {}
 
   // What the next wait is for comes after the peer has copied `bytes`: work that is known, so that

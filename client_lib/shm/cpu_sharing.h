@@ -91,6 +91,8 @@ class CpuSharing {
   static constexpr MonotonicNs kLongestTurnNs = 100'000'000;
   // Giving the CPU up took less: nobody else ran. No change of processes and back is as fast.
   static constexpr MonotonicNs kNobodyRanNs = 1'200;
+  // With caches full of something else it may have taken up to this, and nobody ran.
+  static constexpr MonotonicNs kColdCachesNs = 10'000;
   // About as long as the kernel's slices, and longer than turns are.
   static constexpr MonotonicNs kSliceNs = 2'500'000;
   static constexpr int kMostLetGoFirst = 8;

@@ -16,6 +16,8 @@ constexpr std::uint32_t kUsualWakeNs = 20'000;
 constexpr std::uint32_t kYields = 4;
 // Who sleeps is late with what the peer waits for next, and has that one sleep, too.
 constexpr std::uint32_t kWakesSaved = 2;
+// More than a wake takes, also where it was measured while the CPUs were readier for one.
+constexpr std::uint64_t kProbeNs = 50'000;
 // Latency: what is waited for comes mostly within this many times a sleep and a wake.
 constexpr std::uint32_t kLatencyFactor = 10;
 // Frugal: as long as a hot worker takes for a trivial call.
@@ -67,6 +69,7 @@ WaitBudget wait_budget(const WaitingTerms& terms, std::uint32_t cpus) {
   budget.worth_ns =
       terms.wake_ns == 0 ? kUsualWakeNs : std::clamp(terms.wake_ns, kLeastWakeNs, kMostWakeNs);
   std::uint64_t spin_ns = kWakesSaved * budget.worth_ns;
+  std::uint64_t probe_ns = kProbeNs;
   if (terms.mode == WaitingMode::kLatency) {
     spin_ns *= kLatencyFactor;
     budget.learns = false;
@@ -74,9 +77,13 @@ WaitBudget wait_budget(const WaitingTerms& terms, std::uint32_t cpus) {
     if (cpus > 1) budget.yields = 0;  // a yield gives away what a spin would have seen
   } else if (terms.mode == WaitingMode::kFrugal) {
     spin_ns /= kFrugalShare;
+    probe_ns = 0;
     budget.yields = 0;
   }
-  if (cpus > 1) budget.spins = std::max(1u, spins_in(spin_ns));
+  if (cpus > 1) {
+    budget.spins = std::max(1u, spins_in(spin_ns));
+    budget.probe_spins = std::max(budget.spins, spins_in(probe_ns));
+  }
   return budget;
 }
 

@@ -6,6 +6,8 @@
 // then, ever more seldom. A means is tried for at most about what it saves (a sleep and a wake, and
 // the peer's, which waits longer then), which bounds the loss to a factor of two. Source: Karlin,
 // Manasse, McGeoch, Owicki, "Competitive randomized algorithms for nonuniform problems", SODA 1990.
+// A probe may take longer: where both sides have come to sleep, it must last until the peer is
+// awake to find out that spinning would pay.
 //
 // What a sleep and a wake cost is measured by the supervisor, and written into the segment's
 // header. Where only one CPU can run at a time (cpu_allowance.h), nothing is spent on spinning. See
@@ -14,6 +16,7 @@
 #ifndef SLOTRING_CLIENT_LIB_SHM_WAITING_POLICY_H_
 #define SLOTRING_CLIENT_LIB_SHM_WAITING_POLICY_H_
 
+#include <algorithm>
 #include <cstdint>
 
 #include "client_lib/shm/futex.h"
@@ -35,8 +38,9 @@ inline constexpr std::uint32_t kLeastWakeNs = 2'000;
 inline constexpr std::uint32_t kMostWakeNs = 200'000;
 
 struct WaitBudget {
-  std::uint32_t spins = 0;   // cpu_pause() between two looks; 0 on one CPU
-  std::uint32_t yields = 0;  // of the CPU
+  std::uint32_t spins = 0;        // cpu_pause() between two looks; 0 on one CPU
+  std::uint32_t probe_spins = 0;  // of the waits that find out whether spinning pays again
+  std::uint32_t yields = 0;       // of the CPU
   // What a sleep and a wake take. A yield that took longer did not pay: who got the CPU kept it.
   MonotonicNs worth_ns = 0;
   bool learns = true;      // otherwise all of it is spent on every wait
@@ -56,12 +60,14 @@ WaitBudget wait_budget(const WaitingTerms& terms, std::uint32_t cpus);
 // Whether one means of waiting pays.
 class LearnedTries {
  public:
-  explicit LearnedTries(std::uint32_t most, bool learns = true) : most_(most), learns_(learns) {}
+  // `probe`: how many a probe takes, if more than `most`.
+  explicit LearnedTries(std::uint32_t most, bool learns = true, std::uint32_t probe = 0)
+      : most_(most), probe_(std::max(most, probe)), learns_(learns) {}
 
   // How many tries this wait should spend on it.
   std::uint32_t next() {
     if (misses_ < kPatience || !learns_) return most_;
-    return ++left_out_ % probe_every_ == 0 ? most_ : 0;
+    return ++left_out_ % probe_every_ == 0 ? probe_ : 0;
   }
   void hit() {
     misses_ = 0;
@@ -79,9 +85,10 @@ class LearnedTries {
  private:
   static constexpr std::uint32_t kPatience = 3;
   static constexpr std::uint32_t kProbeEvery = 32;
-  static constexpr std::uint32_t kProbeSeldom = 256;
+  static constexpr std::uint32_t kProbeSeldom = 1024;
 
   std::uint32_t most_;
+  std::uint32_t probe_;
   bool learns_;
   std::uint32_t misses_ = 0;
   std::uint32_t left_out_ = 0;

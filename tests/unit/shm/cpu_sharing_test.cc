@@ -1,5 +1,7 @@
 #include "client_lib/shm/cpu_sharing.h"
 
+#include <utility>
+
 #include <gtest/gtest.h>
 
 namespace slotring::shm {
@@ -7,10 +9,13 @@ namespace {
 
 using Part = CpuSharing::Part;
 
-// A machine on which giving up the CPU takes `away`, and which has `cpus`.
+// A machine on which giving up the CPU takes `away`, after a call `cold` besides, and which has
+// `cpus`.
 struct Machine {
   MonotonicNs now = 1'000'000'000;
   MonotonicNs away = 400;
+  MonotonicNs cold = 0;
+  MonotonicNs warming = 0;
   std::uint32_t cpus = 2;
   std::optional<std::uint32_t> cpu = 0;
   int yields = 0;
@@ -23,7 +28,11 @@ class CpuSharingTest : public ::testing::Test {
 
   static CpuCalls calls() {
     return {.now = [] { return machine.now; },
-            .yield = [] { ++machine.yields, machine.now += machine.away; },
+            .yield =
+                [] {
+                  ++machine.yields;
+                  machine.now += machine.away + std::exchange(machine.warming, 0);
+                },
             .cpu = [] { return machine.cpu; },
             .cpus = [] { return machine.cpus; }};
   }
@@ -33,6 +42,7 @@ class CpuSharingTest : public ::testing::Test {
     for (const MonotonicNs end = machine.now + time; machine.now < end;) {
       if (sharing.due(machine.now)) sharing.between_calls(machine.now);
       machine.now += each;
+      machine.warming = machine.cold;
       sharing.note_call(each, machine.now);
     }
     return machine.yields - before;
@@ -90,6 +100,18 @@ TEST_F(CpuSharingTest, OfLongCallsOffersItsCpuSeldomAndLetsNobodyGoFirst) {
   EXPECT_NEAR(yields_of(sharing, 100'000, kSecond / 10), 20, 2) << "every 5 ms";
   EXPECT_TRUE(sharing.crowded());
   EXPECT_FALSE(sharing.takes_part());
+}
+
+TEST_F(CpuSharingTest, OfOneThatIsAloneWithColdCachesIsNotCrowded) {
+  CpuSharing sharing(Part::kWorker, calls());
+  machine.cold = 3'000;
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_LE(yields_of(sharing, 100'000, kSecond / 100), i == 0 ? 8 : 4);
+    ASSERT_FALSE(sharing.crowded());
+  }
+  machine.away = 3'000;
+  (void)yields_of(sharing, 100'000, kSecond);
+  EXPECT_TRUE(sharing.crowded()) << "somebody runs each time";
 }
 
 TEST_F(CpuSharingTest, KeepsItsPartWhenOneShortCallWaitedForItsTurn) {

@@ -30,7 +30,7 @@ TEST(LearnedTries, AreLeftOutAfterAFewMissesButForProbesThatBecomeRare) {
   EXPECT_EQ(count_tries(tries, 32), 1);
   EXPECT_EQ(count_tries(tries, 64), 1);
   (void)count_tries(tries, 10'000);
-  EXPECT_EQ(count_tries(tries, 10 * 256), 10);
+  EXPECT_EQ(count_tries(tries, 10 * 1024), 10);
 }
 
 TEST(LearnedTries, AreProbedOftenWhereAMissIsCheap) {
@@ -46,6 +46,15 @@ TEST(LearnedTries, AreSpentAgainWhenAProbeHits) {
   (void)count_tries(tries, 1000);
   tries.hit();
   EXPECT_EQ(count_tries(tries, 3 + 32), 3 + 1) << "and probes are frequent again";
+}
+
+TEST(LearnedTries, AreMoreInAProbeWhereThatIsSaid) {
+  LearnedTries tries(100, /*learns=*/true, /*probe=*/700);
+  EXPECT_EQ(tries.next(), 100u);
+  EXPECT_EQ(count_tries(tries, 3 + 31), 3);
+  EXPECT_EQ(tries.next(), 700u);
+  tries.hit();
+  EXPECT_EQ(tries.next(), 100u);
 }
 
 TEST(LearnedTries, ForgiveASingleMiss) {
@@ -72,11 +81,22 @@ TEST(WaitBudget, IsWhatASleepAndAWakeCost) {
   EXPECT_TRUE(cheap.learns);
 }
 
+// The wake that comes may take longer than the one that was measured.
+TEST(WaitBudget, ProbesForLongerThanAnyWakeWasMeasured) {
+  const WaitBudget cheap = wait_budget({.wake_ns = kLeastWakeNs}, 2);
+  EXPECT_GT(cheap.probe_spins, 10 * cheap.spins);
+  const WaitBudget dear = wait_budget({.wake_ns = kMostWakeNs}, 2);
+  EXPECT_EQ(dear.probe_spins, dear.spins);
+  const WaitBudget frugal = wait_budget({.mode = WaitingMode::kFrugal}, 2);
+  EXPECT_EQ(frugal.probe_spins, frugal.spins);
+}
+
 TEST(WaitBudget, SpendsNoSpinsWhereOneCpuRuns) {
   for (const WaitingMode mode :
        {WaitingMode::kBalanced, WaitingMode::kLatency, WaitingMode::kFrugal}) {
     const WaitBudget budget = wait_budget({.wake_ns = 20'000, .mode = mode}, 1);
     EXPECT_EQ(budget.spins, 0u);
+    EXPECT_EQ(budget.probe_spins, 0u);
     EXPECT_EQ(budget.spins_copying(1 << 20), 0u);
   }
 }

@@ -21,7 +21,10 @@ constexpr shm::MonotonicNs kHurriesNs = 10'000'000;
 
 // Whether others may have run meanwhile.
 bool share_cpu(const ClaimTerms& terms) {
-  if (terms.deadline != shm::kNever && terms.deadline < terms.started + kHurriesNs) return false;
+  if (terms.deadline != shm::kNever && terms.deadline < terms.started + kHurriesNs) {
+    cpu_sharing.take_no_part();
+    return false;
+  }
   return cpu_sharing.between_calls(terms.started) != terms.started;
 }
 

@@ -6,6 +6,7 @@
 #ifndef SLOTRING_CLIENT_LIB_SHM_ADAPTIVE_WAIT_H_
 #define SLOTRING_CLIENT_LIB_SHM_ADAPTIVE_WAIT_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <utility>
 
@@ -33,7 +34,7 @@ class AdaptiveWait {
   bool wait(Done done, Sleep sleep, MonotonicNs deadline) {
     const std::uint32_t longer = std::exchange(copy_spins_, 0);
     if (done()) return true;  // which says nothing of any means
-    if (spin(longer, done, deadline) || yield(done)) return true;
+    if (spin(longer, done, deadline) || yield(done, deadline)) return true;
     for (;;) {
       if (has_passed(deadline)) return false;
       sleep();
@@ -42,8 +43,10 @@ class AdaptiveWait {
   }
 
  private:
-  // A long spin, of the mode latency or for a copy, ends at the deadline.
+  // A long spin, of a probe, of the mode latency or for a copy, ends at the deadline.
   static constexpr std::uint32_t kSpinsBetweenClocks = 1024;
+  // Others may take as long to give the CPU back.
+  static constexpr MonotonicNs kSliceNs = 10'000'000;
 
   template <class Done>
   bool spin(std::uint32_t longer, Done done, MonotonicNs deadline) {
@@ -53,10 +56,10 @@ class AdaptiveWait {
     for (std::uint32_t i = 0; i < most; ++i) {
       cpu_pause();
       if (done()) {
-        spins_.hit();
+        spins_.hit(i - std::min(i, longer));
         return true;
       }
-      if (i % kSpinsBetweenClocks == kSpinsBetweenClocks - 1 && has_passed(deadline)) return false;
+      if (i % kSpinsBetweenClocks == kSpinsBetweenClocks - 1 && has_passed(deadline)) break;
     }
     spins_.miss();
     return false;
@@ -65,10 +68,11 @@ class AdaptiveWait {
   // A yield that brings what is waited for, but only after somebody else has had a whole slice of
   // the CPU, costs more than a sleep, from which a wake takes the CPU back.
   template <class Done>
-  bool yield(Done done) {
+  bool yield(Done done, MonotonicNs deadline) {
     const std::uint32_t most = yields_.next();
     if (most == 0) return false;
     const MonotonicNs start = monotonic_now();
+    if (deadline != kNever && deadline < start + kSliceNs) return false;
     bool paid = true;
     for (std::uint32_t i = 0; i < most && paid; ++i) {
       yield_cpu();

@@ -1,5 +1,6 @@
 #include "client_lib/shm/cpu_allowance.h"
 
+#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -98,6 +99,12 @@ std::uint32_t concurrent_cpus() {
     return static_cast<std::uint32_t>(std::max(1.0, cpus));
   }();
   return once;
+}
+
+std::uint32_t usable_cpus() {
+  cpu_set_t set;
+  if (::sched_getaffinity(0, sizeof(set), &set) != 0) return concurrent_cpus();
+  return std::min(concurrent_cpus(), static_cast<std::uint32_t>(CPU_COUNT(&set)));
 }
 
 }  // namespace slotring::shm

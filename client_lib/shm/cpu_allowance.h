@@ -26,6 +26,9 @@ std::optional<double> cpu_quota(std::string_view membership, const std::filesyst
 // Read once.
 std::uint32_t concurrent_cpus();
 
+// Those of them that the calling thread may run on, by its affinity now.
+std::uint32_t usable_cpus();
+
 }  // namespace slotring::shm
 
 #endif  // SLOTRING_CLIENT_LIB_SHM_CPU_ALLOWANCE_H_

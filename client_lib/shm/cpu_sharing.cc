@@ -16,23 +16,13 @@ std::optional<std::uint32_t> current_cpu() {
   return static_cast<std::uint32_t>(cpu);
 }
 
-namespace {
-
-// Who is bound to one CPU has no other part to wait for.
-std::uint32_t usable_cpus() {
-  cpu_set_t set;
-  if (::sched_getaffinity(0, sizeof(set), &set) != 0) return concurrent_cpus();
-  return std::min(concurrent_cpus(), static_cast<std::uint32_t>(CPU_COUNT(&set)));
-}
-
-}  // namespace
-
 CpuSharing::CpuSharing(Part part, const CpuCalls& calls)
     : part_(part),
       calls_(calls),
       shortest_turn_ns_(part == Part::kClient ? kClientTurnNs : kWorkerTurnNs),
       turn_ns_(shortest_turn_ns_) {
   if (calls_.yield == nullptr) calls_.yield = yield_cpu;
+  // Who is bound to one CPU has no other part to wait for.
   if (calls_.cpus == nullptr) calls_.cpus = usable_cpus;
 }
 
@@ -53,7 +43,8 @@ MonotonicNs CpuSharing::end_turn() {
   MonotonicNs away = give_up(now);
   // After a call that copied much, one that changes nothing takes as long as a short change; the
   // next one does not. Where turns are taken, a change is what is to be expected.
-  if (away >= kNobodyRanNs && away < kColdCachesNs && !takes_part()) away = give_up(now);
+  const bool caches_may_be_cold = !takes_part() || last_call_ns_ >= kShortCallNs;
+  if (caches_may_be_cold && away >= kNobodyRanNs && away < kColdCachesNs) away = give_up(now);
   const MonotonicNs shortest =
       recent_call_ns_ < kShortCallNs ? shortest_turn_ns_ : kLongCallsTurnNs;
   if (away < kNobodyRanNs) {

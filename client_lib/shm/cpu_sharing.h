@@ -64,6 +64,8 @@ class CpuSharing {
   bool due(MonotonicNs now) const { return now >= turn_ends_ || crowded(); }
   // Lets others run, if it is their turn. Returns the time, read again if that was done.
   MonotonicNs between_calls(MonotonicNs now);
+  // Instead, of a call that is in too much of a hurry: what is known of a crowd grows old.
+  void take_no_part() { wanted_ = false; }
   // A call took so long, and ended now.
   void note_call(MonotonicNs ns, MonotonicNs now) {
     // One long call among short ones waited for somebody's turn.

@@ -16,8 +16,8 @@ constexpr std::uint32_t kUsualWakeNs = 20'000;
 constexpr std::uint32_t kYields = 4;
 // Who sleeps is late with what the peer waits for next, and has that one sleep, too.
 constexpr std::uint32_t kWakesSaved = 2;
-// More than a wake takes, also where it was measured while the CPUs were readier for one.
-constexpr std::uint64_t kProbeNs = 50'000;
+// Whatever was measured: the CPUs may have been readier for a wake then.
+constexpr std::uint64_t kProbeNs = kMostWakeNs;
 // Latency: what is waited for comes mostly within this many times a sleep and a wake.
 constexpr std::uint32_t kLatencyFactor = 10;
 // Frugal: as long as a hot worker takes for a trivial call.
@@ -62,9 +62,11 @@ std::uint32_t WaitBudget::spins_copying(std::uint64_t bytes) const {
   return spins_in(20'000 * std::min(bytes, kMostBytesCopied) / kBytesCopiedIn20us);
 }
 
-WaitBudget wait_budget(const WaitingTerms& terms) { return wait_budget(terms, concurrent_cpus()); }
+WaitBudget wait_budget(const WaitingTerms& terms) {
+  return wait_budget(terms, concurrent_cpus(), usable_cpus());
+}
 
-WaitBudget wait_budget(const WaitingTerms& terms, std::uint32_t cpus) {
+WaitBudget wait_budget(const WaitingTerms& terms, std::uint32_t cpus, std::uint32_t own_cpus) {
   WaitBudget budget{.yields = kYields};
   budget.worth_ns =
       terms.wake_ns == 0 ? kUsualWakeNs : std::clamp(terms.wake_ns, kLeastWakeNs, kMostWakeNs);
@@ -72,9 +74,12 @@ WaitBudget wait_budget(const WaitingTerms& terms, std::uint32_t cpus) {
   std::uint64_t probe_ns = kProbeNs;
   if (terms.mode == WaitingMode::kLatency) {
     spin_ns *= kLatencyFactor;
-    budget.learns = false;
     budget.shares_cpu = false;
-    if (cpus > 1) budget.yields = 0;  // a yield gives away what a spin would have seen
+    // A yield gives away what a spin would have seen; but not on the CPU that the peer needs.
+    if (cpus > 1 && own_cpus > 1) {
+      budget.learns = false;
+      budget.yields = 0;
+    }
   } else if (terms.mode == WaitingMode::kFrugal) {
     spin_ns /= kFrugalShare;
     probe_ns = 0;

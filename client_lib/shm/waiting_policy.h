@@ -54,8 +54,11 @@ inline constexpr std::uint64_t kLongCopyBytes = 64 * 1024;
 
 // What `terms` say is bounded: any peer may have written them.
 WaitBudget wait_budget(const WaitingTerms& terms);
-// The same where so many CPUs can run at once.
-WaitBudget wait_budget(const WaitingTerms& terms, std::uint32_t cpus);
+// The same where so many CPUs can run at once, and the calling thread may use `own_cpus` of them.
+WaitBudget wait_budget(const WaitingTerms& terms, std::uint32_t cpus, std::uint32_t own_cpus);
+inline WaitBudget wait_budget(const WaitingTerms& terms, std::uint32_t cpus) {
+  return wait_budget(terms, cpus, cpus);
+}
 
 // Whether one means of waiting pays.
 class LearnedTries {
@@ -69,23 +72,30 @@ class LearnedTries {
     if (misses_ < kPatience || !learns_) return most_;
     return ++left_out_ % probe_every_ == 0 ? probe_ : 0;
   }
-  void hit() {
+  // A probe that took more tries than others may found only what comes too late for those.
+  void hit(std::uint32_t tries = 0) {
     misses_ = 0;
-    probe_every_ = kProbeEvery;
+    if (tries < most_) {
+      probe_every_ = kProbeEvery;
+    } else {
+      probe_more_seldom();
+    }
   }
   // `dear`: it cost about as much as it could have saved, or more; then probes become rare.
   void miss(bool dear = true) {
     if (misses_ < kPatience) {
       ++misses_;
-    } else if (dear && probe_every_ < kProbeSeldom) {
-      probe_every_ *= 2;
+    } else if (dear) {
+      probe_more_seldom();
     }
   }
 
  private:
+  void probe_more_seldom() { probe_every_ = std::min(2 * probe_every_, kProbeSeldom); }
+
   static constexpr std::uint32_t kPatience = 3;
   static constexpr std::uint32_t kProbeEvery = 32;
-  static constexpr std::uint32_t kProbeSeldom = 1024;
+  static constexpr std::uint32_t kProbeSeldom = 4096;
 
   std::uint32_t most_;
   std::uint32_t probe_;

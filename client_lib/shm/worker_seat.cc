@@ -64,7 +64,7 @@ std::optional<RunningCall> WorkerSeat::find_next(const Wanted* wanted) {
   if (reconsider_) [[unlikely]] {
     if (std::optional<RunningCall> call = try_refused(wanted)) return call;
   }
-  if (waiting_.budget().shares_cpu && sharing_.due(last_started_)) [[unlikely]]
+  if (waiting_.budget().shares_cpu && sharing_.due(last_clock_)) [[unlikely]]
     share_cpu();
   if (to_look_at_ == 0) take_bits();
   const std::uint32_t slots = segment().geometry().slots_per_worker;
@@ -191,15 +191,15 @@ std::optional<RunningCall> WorkerSeat::try_start(SlotIndex slot, const Wanted* w
 
 void WorkerSeat::share_cpu() {
   if (shared_) return;  // its threads wait for one another besides
-  last_started_ = sharing_.between_calls(last_started_);
-  if (!sharing_.takes_part() || last_started_ < next_spread_) return;
-  next_spread_ = last_started_ + CpuSharing::kBeatNs;
+  last_clock_ = sharing_.between_calls(last_clock_);
+  if (!sharing_.takes_part() || last_clock_ < next_spread_) return;
+  next_spread_ = last_clock_ + CpuSharing::kBeatNs;
   spread(segment(), index());
 }
 
 void WorkerSeat::note_start(MonotonicNs now) {
   sharing_.note_call(now - last_started_, now);
-  last_started_ = now;
+  last_started_ = last_clock_ = now;
   if (starts_++ % kStartsBetweenCpus != 0) return;
   std::atomic<std::uint32_t>& shown = segment().seat(index()).cpu;
   const std::uint32_t cpu = current_cpu().value_or(~0u) + 1;

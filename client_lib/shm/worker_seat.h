@@ -194,6 +194,7 @@ class WorkerSeat {
   std::uint32_t next_bit_ = 0;  // where the search goes on, so that none starves
   CpuSharing sharing_{CpuSharing::Part::kWorker};
   MonotonicNs last_started_ = 0;
+  MonotonicNs last_clock_ = 0;  // at the last start, or the last turn's end
   MonotonicNs next_spread_ = 0;
   bool interrupted_ = false;  // try_next() took an interrupt that no wait() has answered yet
   std::unique_ptr<SeatWaiting> shared_;

@@ -1,5 +1,7 @@
 #include "client_lib/shm/adaptive_wait.h"
 
+#include <unistd.h>
+
 #include <gtest/gtest.h>
 
 namespace slotring::shm {
@@ -67,6 +69,32 @@ TEST_F(AdaptiveWaitTest, EndsAtItsDeadline) {
   const MonotonicNs deadline = monotonic_now() + 2 * kMillisecond;
   EXPECT_FALSE(waiting_.wait([] { return false; }, [this] { ++sleeps_; }, deadline));
   EXPECT_GE(monotonic_now(), deadline);
+}
+
+TEST_F(AdaptiveWaitTest, LearnsThatASpinEndsByItsDeadlineOnly) {
+  budget_.spins = budget_.probe_spins = 1'000'000'000;
+  budget_.yields = 0;
+  waiting_ = AdaptiveWait(budget_);
+  int looks = 0;
+  const auto wait = [&] {
+    looks = 0;
+    EXPECT_FALSE(waiting_.wait([&] { return ++looks, false; }, [] { ::usleep(1'000); },
+                               monotonic_now() + kMillisecond / 10));
+  };
+  for (int i = 0; i < 3; ++i) wait();
+  EXPECT_GT(looks, 100);
+  wait();
+  EXPECT_LE(looks, 3);
+}
+
+// Others may take a slice.
+TEST_F(AdaptiveWaitTest, NeverYieldsWhenItIsShortOfTime) {
+  budget_.spins = budget_.probe_spins = 0;
+  waiting_ = AdaptiveWait(budget_);
+  int looks = 0;
+  EXPECT_TRUE(waiting_.wait([&] { return ++looks, sleeps_ > 0; }, [this] { ++sleeps_; },
+                            monotonic_now() + 5 * kMillisecond));
+  EXPECT_EQ(looks, 2) << "before and after its one sleep";
 }
 
 TEST_F(AdaptiveWaitTest, PrefersBeingDoneToItsDeadline) { EXPECT_TRUE(wait_for_looks(0, 1)); }

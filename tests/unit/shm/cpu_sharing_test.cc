@@ -114,6 +114,33 @@ TEST_F(CpuSharingTest, OfOneThatIsAloneWithColdCachesIsNotCrowded) {
   EXPECT_TRUE(sharing.crowded()) << "somebody runs each time";
 }
 
+TEST_F(CpuSharingTest, OfOneWithColdCachesAfterSomeOfItsCallsLeavesACrowd) {
+  CpuSharing sharing(Part::kClient, calls());
+  machine.away = 50'000;
+  (void)yields_of(sharing, 1'000, kSecond / 100);
+  ASSERT_TRUE(sharing.takes_part());
+  machine.away = 400;
+  machine.cold = 3'000;
+  for (int i = 0; i < 1'000; ++i) {
+    (void)yields_of(sharing, 150'000, 1);
+    machine.cold = 0;
+    (void)yields_of(sharing, 1'000, 1);
+    machine.cold = 3'000;
+  }
+  EXPECT_FALSE(sharing.crowded());
+}
+
+TEST_F(CpuSharingTest, ForgetsACrowdThatItTakesNoPartIn) {
+  CpuSharing sharing(Part::kClient, calls());
+  machine.away = 20'000;
+  (void)yields_of(sharing, 1'000, kSecond / 1000);
+  ASSERT_TRUE(sharing.crowded());
+  sharing.take_no_part();
+  EXPECT_FALSE(sharing.crowded());
+  (void)yields_of(sharing, 1'000, kSecond / 1000);
+  EXPECT_TRUE(sharing.crowded()) << "found again";
+}
+
 TEST_F(CpuSharingTest, KeepsItsPartWhenOneShortCallWaitedForItsTurn) {
   CpuSharing sharing(Part::kClient, calls());
   machine.away = 20'000;

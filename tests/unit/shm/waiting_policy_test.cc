@@ -30,7 +30,7 @@ TEST(LearnedTries, AreLeftOutAfterAFewMissesButForProbesThatBecomeRare) {
   EXPECT_EQ(count_tries(tries, 32), 1);
   EXPECT_EQ(count_tries(tries, 64), 1);
   (void)count_tries(tries, 10'000);
-  EXPECT_EQ(count_tries(tries, 10 * 1024), 10);
+  EXPECT_EQ(count_tries(tries, 10 * 4096), 10);
 }
 
 TEST(LearnedTries, AreProbedOftenWhereAMissIsCheap) {
@@ -55,6 +55,22 @@ TEST(LearnedTries, AreMoreInAProbeWhereThatIsSaid) {
   EXPECT_EQ(tries.next(), 700u);
   tries.hit();
   EXPECT_EQ(tries.next(), 100u);
+}
+
+TEST(LearnedTries, AreProbedSeldomWhereAProbeFindsWhatComesTooLate) {
+  LearnedTries tries(100, /*learns=*/true, /*probe=*/700);
+  const auto count_spent = [&](int waits) {
+    int spent = 0;
+    for (int i = 0; i < waits; ++i) {
+      const std::uint32_t now = tries.next();
+      if (now == 0) continue;
+      ++spent;
+      now > 500 ? tries.hit(500) : tries.miss();
+    }
+    return spent;
+  };
+  (void)count_spent(100'000);
+  EXPECT_LE(count_spent(10 * 4096), 10 * 4) << "each with the three that it makes hope";
 }
 
 TEST(LearnedTries, ForgiveASingleMiss) {
@@ -108,6 +124,15 @@ TEST(WaitBudget, OfLatencyIsTenfoldAndAlwaysSpent) {
   EXPECT_FALSE(latency.learns);
   EXPECT_TRUE(usual.shares_cpu);
   EXPECT_FALSE(latency.shares_cpu) << "it takes no turns";
+}
+
+TEST(WaitBudget, OfLatencyIsLearnedOnOneCpuWhichThePeerMayNeed) {
+  constexpr WaitingTerms kLatency{.wake_ns = 20'000, .mode = WaitingMode::kLatency};
+  for (const WaitBudget& budget : {wait_budget(kLatency, 1), wait_budget(kLatency, 2, 1)}) {
+    EXPECT_TRUE(budget.learns);
+    EXPECT_GT(budget.yields, 0u);
+  }
+  EXPECT_EQ(wait_budget(kLatency, 2, 2).yields, 0u);
 }
 
 TEST(WaitBudget, OfFrugalityIsSmallAndNeverYields) {

@@ -6,16 +6,19 @@ repo_root() {
   (unset CDPATH && cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
 }
 
+# What build_preset configures with.
+build_options=()
+
 # install_missing GROUP...: see tools/install_dependencies.
 install_missing() {
+  [[ " $* " != *" test "* ]] || build_options+=(-DSLOTRING_BUILD_TESTS=ON)
   "$(repo_root)/tools/install_dependencies" "$@"
 }
 
 # build_preset PRESET [--option NAME=VALUE] [TARGET...]: configures build/PRESET and builds the
-# targets, or everything, with warnings as errors. Prints little unless it fails, or stdout is a
-# terminal.
+# targets, or everything. Prints little unless it fails, or stdout is a terminal.
 build_preset() {
-  local preset=$1 root log options=(-DSLOTRING_WERROR=ON)
+  local preset=$1 root log options=("${build_options[@]}")
   shift
   if [[ ${1:-} == --option ]]; then
     options+=("-D$2")

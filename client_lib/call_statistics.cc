@@ -45,9 +45,26 @@ struct Tally {
   }
 };
 
-std::uint64_t bucket_end_ns(std::uint32_t bucket) {
-  // The last one has no end.
-  return layout::bucket_begin_ns(std::min(bucket + 1, kLatencyBuckets - 1));
+// The last bucket has no end. As if its calls were spread evenly around what is their mean when the
+// others' took what their buckets say.
+std::uint64_t last_bucket_end_ns(const Tally& tally) {
+  constexpr std::uint32_t kLast = kLatencyBuckets - 1;
+  const auto begin = static_cast<double>(layout::bucket_begin_ns(kLast));
+  auto rest = static_cast<double>(tally.total_ns);
+  for (std::uint32_t bucket = 0; bucket < kLast; ++bucket) {
+    const std::uint64_t twice_middle =
+        layout::bucket_begin_ns(bucket) + layout::bucket_begin_ns(bucket + 1);
+    rest -= static_cast<double>(tally.latency[bucket]) * static_cast<double>(twice_middle) / 2;
+  }
+  const double mean = rest / static_cast<double>(std::max<std::uint64_t>(1, tally.latency[kLast]));
+  // Any peer may have written the sum.
+  constexpr double kYear = 365.0 * 86'400e9;
+  return static_cast<std::uint64_t>(std::clamp(2 * mean - begin, begin, kYear));
+}
+
+std::uint64_t bucket_end_ns(const Tally& tally, std::uint32_t bucket) {
+  if (bucket + 1 < kLatencyBuckets) return layout::bucket_begin_ns(bucket + 1);
+  return last_bucket_end_ns(tally);
 }
 
 // The time within which `share` of the calls ended, as if those of a bucket were spread evenly.
@@ -60,7 +77,7 @@ std::uint64_t percentile_ns(const Tally& tally, double share) {
     const auto count = static_cast<double>(tally.latency[bucket]);
     if (count > 0 && before + count >= rank) {
       const auto begin = static_cast<double>(layout::bucket_begin_ns(bucket));
-      const auto end = static_cast<double>(bucket_end_ns(bucket));
+      const auto end = static_cast<double>(bucket_end_ns(tally, bucket));
       return static_cast<std::uint64_t>(begin + (end - begin) * (rank - before) / count);
     }
     before += count;
@@ -70,7 +87,7 @@ std::uint64_t percentile_ns(const Tally& tally, double share) {
 
 std::uint64_t longest_ns(const Tally& tally) {
   for (std::uint32_t bucket = kLatencyBuckets; bucket-- > 0;) {
-    if (tally.latency[bucket] != 0) return bucket_end_ns(bucket);
+    if (tally.latency[bucket] != 0) return bucket_end_ns(tally, bucket);
   }
   return 0;
 }

@@ -273,6 +273,28 @@ TEST_F(CallStatisticsTest, EstimatesPercentilesWithinAQuarter) {
   EXPECT_GE(seen.longest, 10ms);
 }
 
+TEST_F(CallStatisticsTest, TellsOfCallsPastASecondByTheirMean) {
+  layout::CallStats& stats = pool_.segment().seat_stats(0);
+  for (int i = 0; i < 97; ++i) internal::count_call(stats, ErrorCategory::kNone, 1'000'000);
+  for (int i = 0; i < 3; ++i) internal::count_call(stats, ErrorCategory::kNone, 6'000'000'000);
+  const CallFigures seen = read_statistics(pool_.segment()).workers.at(0).figures;
+  EXPECT_GE(seen.p99, 4'500ms);
+  EXPECT_LE(seen.p99, 9s);
+  EXPECT_GE(seen.longest, 6s);
+  EXPECT_LE(seen.p90, 2ms);
+}
+
+TEST_F(CallStatisticsTest, BoundsWhatAPeerMayHaveWritten) {
+  layout::CallStats& stats = pool_.segment().seat_stats(0);
+  internal::count_call(stats, ErrorCategory::kNone, 6'000'000'000);
+  for (const std::uint64_t lie : {std::uint64_t{0}, ~std::uint64_t{0}}) {
+    stats.total_ns.store(lie);
+    const CallFigures seen = read_statistics(pool_.segment()).workers.at(0).figures;
+    EXPECT_GE(seen.longest, 1s);
+    EXPECT_LE(seen.longest, 24h * 365);
+  }
+}
+
 TEST_F(CallStatisticsTest, CountsAnErrorOfAKindThatThereIsNone) {
   const FailingWorker worker(pool_);
   Client client = attach();

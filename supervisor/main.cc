@@ -23,6 +23,8 @@ using slotring::Result;
 using slotring::Status;
 namespace supervisor = slotring::supervisor;
 
+constexpr int kExitUsage = 2;
+
 int fail(const std::string& message) {
   std::fprintf(stderr, "slotring-supervisor: %s\n", message.c_str());
   return 1;
@@ -99,7 +101,11 @@ int main(int argc, char** argv) {
                  "With --check: fail unless this build's shared memory is laid out so")
       ->needs("--check");
   app.set_version_flag("--version", std::string("slotring ") + slotring::version());
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? EXIT_SUCCESS : kExitUsage;
+  }
   try {
     return start(Program(argv, config_file), config_file, only_check, for_layout);
   } catch (const std::exception& failed) {

@@ -165,11 +165,13 @@ void add_session_options(CLI::App& command, CallArguments& arguments) {
             return name.empty() ? std::string("a session's name is empty") : std::string();
           });
   command
-      .add_option("--session-mode", arguments.session_mode,
-                  "When the session's worker is busy: hint (another one), queue (wait), fail; by "
-                  "default what the pool says")
+      .add_option_function<std::string>(
+          "--session-mode",
+          [&arguments](const std::string& mode) { arguments.session_mode = kModes.at(mode); },
+          "When the session's worker is busy: hint (another one), queue (wait), fail; by default "
+          "what the pool says")
       ->type_name("MODE")
-      ->transform(CLI::CheckedTransformer(kModes).description(""))
+      ->check(CLI::IsMember(&kModes))
       ->needs(session);
 }
 

@@ -171,7 +171,8 @@ Result<std::vector<std::uint8_t>> json_to_value(std::string_view text) {
     parsed = json::parse(text);
   } catch (const json::parse_error& error) {
     return invalid("this is no JSON: " + without_library_prefix(error.what()) + "\n" +
-                   marked_line(text, error.byte == 0 ? 0 : error.byte - 1));
+                   marked_line(text, error.byte == 0 ? 0 : error.byte - 1) +
+                   "\nA text has quotes of its own: '\"hello\"'. Bytes go by --bytes, or --file.");
   } catch (const json::exception& error) {  // a number that no double can hold
     return invalid("this JSON cannot be used: " + without_library_prefix(error.what()));
   }

@@ -33,6 +33,8 @@ class Deadline : public ::testing::Test {
   LocalPool pool_{testing::small_geometry(1, 2)};
   std::unique_ptr<internal::ClientCore> client_ = pool_.client();
   shm::WorkerSeat seat_ = pool_.worker();
+  // Of a call that must be started before.
+  static constexpr int kLaterMs = 100;
 };
 
 TEST_F(Deadline, EndsACallThatNoWorkerStartedAndFreesItsSlotAtOnce) {
@@ -53,7 +55,7 @@ TEST_F(Deadline, LeavesNothingForTheWorkerOfACallThatItEnded) {
 }
 
 TEST_F(Deadline, EndsARunningCallAndQuarantinesItsSlot) {
-  Lease lease = send("hello", soon(3));
+  Lease lease = send("hello", soon(kLaterMs));
   const shm::RunningCall call = seat_.try_next().value();
   const Error error = lease.wait().error();
   EXPECT_EQ(error.code, ErrorCode::kDeadlineExceeded);
@@ -63,7 +65,7 @@ TEST_F(Deadline, EndsARunningCallAndQuarantinesItsSlot) {
 }
 
 TEST_F(Deadline, GivesAQuarantinedSlotToNobody) {
-  Lease late = send("late", soon(1));
+  Lease late = send("late", soon(kLaterMs));
   EXPECT_TRUE(seat_.try_next().has_value());
   (void)late.wait().ok();
   const Lease other = client_->claim(kNever).value();
@@ -71,7 +73,7 @@ TEST_F(Deadline, GivesAQuarantinedSlotToNobody) {
 }
 
 TEST_F(Deadline, GetsTheSlotBackWhenTheWorkerLetsGo) {
-  Lease lease = send("hello", soon(1));
+  Lease lease = send("hello", soon(kLaterMs));
   const shm::RunningCall call = seat_.try_next().value();
   (void)lease.wait().ok();
   EchoWorker::echo(seat_, call);

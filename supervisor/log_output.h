@@ -46,10 +46,10 @@ class LogOutput {
 
   LogConfig config_;
   std::shared_ptr<spdlog::sinks::dist_sink_mt> sink_;  // holds one, which reopen() replaces
-  std::shared_ptr<spdlog::details::thread_pool> writer_;
   // Every logger that may still have lines in the queue, so that it ends here and not on the
-  // writer's thread.
+  // writer's thread: also at the end, when that thread goes first.
   std::vector<Log> logs_;
+  std::shared_ptr<spdlog::details::thread_pool> writer_;
 };
 
 }  // namespace slotring::supervisor

@@ -2,6 +2,7 @@
 
 #include "client_lib/client_core.h"
 #include "client_lib/shm/cpu_sharing.h"
+#include "client_lib/shm/waiting_policy.h"
 
 namespace slotring::internal {
 
@@ -16,12 +17,9 @@ thread_local LastSlot last_slot;
 
 thread_local shm::CpuSharing cpu_sharing{shm::CpuSharing::Part::kClient};
 
-// A call that has so little time left does not let others go first, who may take a slice each.
-constexpr shm::MonotonicNs kHurriesNs = 10'000'000;
-
 // Whether others may have run meanwhile.
 bool share_cpu(const ClaimTerms& terms) {
-  if (terms.deadline != shm::kNever && terms.deadline < terms.started + kHurriesNs) {
+  if (shm::hurries(terms.deadline, terms.started)) {
     cpu_sharing.take_no_part();
     return false;
   }

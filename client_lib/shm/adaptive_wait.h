@@ -45,8 +45,6 @@ class AdaptiveWait {
  private:
   // A long spin, of a probe, of the mode latency or for a copy, ends at the deadline.
   static constexpr std::uint32_t kSpinsBetweenClocks = 1024;
-  // Others may take as long to give the CPU back.
-  static constexpr MonotonicNs kSliceNs = 10'000'000;
 
   template <class Done>
   bool spin(std::uint32_t longer, Done done, MonotonicNs deadline) {
@@ -72,7 +70,7 @@ class AdaptiveWait {
     const std::uint32_t most = yields_.next();
     if (most == 0) return false;
     const MonotonicNs start = monotonic_now();
-    if (deadline != kNever && deadline < start + kSliceNs) return false;
+    if (hurries(deadline, start)) return false;
     bool paid = true;
     for (std::uint32_t i = 0; i < most && paid; ++i) {
       yield_cpu();

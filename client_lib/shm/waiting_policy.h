@@ -30,6 +30,13 @@ using layout::WaitingTerms;
 void cpu_pause();
 void yield_cpu();
 
+// Whether so little time is left that the CPU is not given up: others may take a slice each before
+// they give it back.
+constexpr bool hurries(MonotonicNs deadline, MonotonicNs now) {
+  constexpr MonotonicNs kHurriesNs = 10'000'000;
+  return deadline != kNever && deadline < now + kHurriesNs;
+}
+
 // How many cpu_pause() fill `ns` nanoseconds, about.
 std::uint32_t spins_in(std::uint64_t ns);
 

@@ -9,6 +9,8 @@ namespace {
 
 using Part = CpuSharing::Part;
 
+constexpr MonotonicNs kSecond = 1'000'000'000;
+
 // A machine on which giving up the CPU takes `away`, after a call `cold` besides, and which has
 // `cpus`.
 struct Machine {
@@ -47,12 +49,19 @@ class CpuSharingTest : public ::testing::Test {
     }
     return machine.yields - before;
   }
+  // One that has been in a crowd, which goes on.
+  CpuSharing crowded_one() {
+    CpuSharing sharing(Part::kClient, calls());
+    machine.away = 50'000;
+    (void)yields_of(sharing, 1'000, kSecond / 100);
+    EXPECT_TRUE(sharing.crowded());
+    EXPECT_TRUE(sharing.takes_part());
+    return sharing;
+  }
   void set_part(Part part) {
     while (CpuSharing::part_of(*machine.cpu, machine.now) != part) machine.now += 1000;
   }
 };
-
-constexpr MonotonicNs kSecond = 1'000'000'000;
 
 TEST_F(CpuSharingTest, OfOneThatIsAloneAsksEverMoreSeldom) {
   CpuSharing sharing(Part::kClient, calls());
@@ -84,10 +93,7 @@ TEST_F(CpuSharingTest, WithAProcessThatTakesNoTurnsIsEven) {
 }
 
 TEST_F(CpuSharingTest, IsCrowdedNoMoreWhenNobodyRanForAWhile) {
-  CpuSharing sharing(Part::kClient, calls());
-  machine.away = 50'000;
-  (void)yields_of(sharing, 1'000, kSecond / 100);
-  EXPECT_TRUE(sharing.crowded());
+  CpuSharing sharing = crowded_one();
   machine.away = 400;
   (void)yields_of(sharing, 1'000, kSecond / 100);
   EXPECT_FALSE(sharing.crowded());
@@ -115,10 +121,7 @@ TEST_F(CpuSharingTest, OfOneThatIsAloneWithColdCachesIsNotCrowded) {
 }
 
 TEST_F(CpuSharingTest, OfOneWithColdCachesAfterSomeOfItsCallsLeavesACrowd) {
-  CpuSharing sharing(Part::kClient, calls());
-  machine.away = 50'000;
-  (void)yields_of(sharing, 1'000, kSecond / 100);
-  ASSERT_TRUE(sharing.takes_part());
+  CpuSharing sharing = crowded_one();
   machine.away = 400;
   machine.cold = 3'000;
   for (int i = 0; i < 1'000; ++i) {
@@ -131,10 +134,7 @@ TEST_F(CpuSharingTest, OfOneWithColdCachesAfterSomeOfItsCallsLeavesACrowd) {
 }
 
 TEST_F(CpuSharingTest, ForgetsACrowdThatItTakesNoPartIn) {
-  CpuSharing sharing(Part::kClient, calls());
-  machine.away = 20'000;
-  (void)yields_of(sharing, 1'000, kSecond / 1000);
-  ASSERT_TRUE(sharing.crowded());
+  CpuSharing sharing = crowded_one();
   sharing.take_no_part();
   EXPECT_FALSE(sharing.crowded());
   (void)yields_of(sharing, 1'000, kSecond / 1000);
@@ -142,10 +142,7 @@ TEST_F(CpuSharingTest, ForgetsACrowdThatItTakesNoPartIn) {
 }
 
 TEST_F(CpuSharingTest, KeepsItsPartWhenOneShortCallWaitedForItsTurn) {
-  CpuSharing sharing(Part::kClient, calls());
-  machine.away = 20'000;
-  (void)yields_of(sharing, 1'000, kSecond / 1000);
-  ASSERT_TRUE(sharing.takes_part());
+  CpuSharing sharing = crowded_one();
   sharing.note_call(700'000, machine.now);
   EXPECT_TRUE(sharing.takes_part());
   sharing.note_call(700'000, machine.now);

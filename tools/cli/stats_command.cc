@@ -125,8 +125,8 @@ void add_stats(CLI::App& root, Work& chosen) {
       "Since the pool began, over all clients, those that left included. Methods: as the callers\n"
       "saw it, waiting for a slot included. Workers: the time in the handler. Percentiles come "
       "from\n"
-      "a histogram and are within 25 %, past a second near the mean of those that took longer;\n"
-      "LONGEST is at most so much.\n\n"
+      "a histogram and are within 25 %; LONGEST is the end of its last bucket. Past a second both\n"
+      "are estimates from the mean of the calls that took longer.\n\n"
       "Examples:\n"
       "  slotring stats digits\n"
       "  slotring stats digits --json | jq '.methods[] | {method, p99_s}'\n");

@@ -46,8 +46,10 @@ class AsyncCalls;
 // How a thread waits for a reply before it sleeps; see docs/configuration.md, `waiting`.
 enum class Waiting : std::uint8_t {
   kBalanced = 0,  // spins and yields for as long as that pays, which it learns
-  kLatency = 1,   // spins for ten times as long, whether it pays or not, and takes no turns
-  kFrugal = 2,    // hardly spins
+  // Spins for ten times as long, whether it pays or not (but on a thread that is bound to one CPU),
+  // and takes no turns.
+  kLatency = 1,
+  kFrugal = 2,  // hardly spins
 };
 
 struct AttachOptions {

@@ -30,7 +30,7 @@ struct CallFigures {
   std::chrono::nanoseconds mean{0};
   // From a histogram whose buckets double every two: within 25 % of what was measured, between
   // 256 ns and 1 s. `longest` is the upper end of the last bucket that holds a call. Calls of more
-  // than a second are one bucket, around their mean.
+  // than a second are one bucket: these figures are estimated from their mean then, `longest` too.
   std::chrono::nanoseconds p50{0};
   std::chrono::nanoseconds p90{0};
   std::chrono::nanoseconds p99{0};
